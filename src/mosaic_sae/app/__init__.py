@@ -1,0 +1,1 @@
+"""The Dash app over finished runs. It imports no torch."""

@@ -1,0 +1,100 @@
+"""Latents of a probe with what they fire on: tokens, classes and shaded texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import html
+from dash.development.base_component import Component
+
+from mosaic_sae.app.components import said
+from mosaic_sae.explain.cards import Card, quoted, summary
+from mosaic_sae.report import names
+from mosaic_sae.report.shading import runs_of_tokens
+
+
+def latent_details(latent: int, share: float, figure: str, card: Card | None, negative: bool = False, is_open: bool = False) -> Component:
+    """One latent: folded to a line with its weight, unfolded to its evidence.
+
+    Args:
+        latent: index in the SAE.
+        share: length of its bar, 0..1.
+        figure: what the bar stands for, in words or digits.
+        card: its evidence, if any was collected.
+        negative: whether the weight is below zero, which the bar's pattern repeats.
+        is_open: whether it starts unfolded.
+    """
+    bar = html.Span(html.I(style={"--a": round(100 * share)}), className="bar negative" if negative else "bar", **{"aria-hidden": "true"})
+    head = html.Span(
+        [
+            html.Span(f"Latent {latent}", className="id"),
+            bar,
+            html.Span(figure, className="num small"),
+            html.Span(said(summary(card), 200), className="what muted small"),
+        ],
+        className="latent-head",
+    )
+    return html.Details([html.Summary(head), _evidence(card)], className="latent", open=is_open)
+
+
+def _evidence(card: Card | None) -> Component:
+    if card is None:
+        return html.P("No evidence was collected for this latent.", className="muted")
+    if not card["examples"]:
+        return html.P("It fires nowhere in these texts.", className="muted")
+    tokens = [
+        html.Li(
+            [html.Bdi(quoted(token["piece"])), html.Span(f" ×{token['count']:,}, mean {token['mean']:.3g}", className="count")],
+            className="chip",
+        )
+        for token in card["top_tokens"]
+    ]
+    often = f"In {names.percent(card['density_examples'])} of examples and {names.percent(card['density_tokens'], 2)} of tokens"
+    texts = [_text(example, card["max"]) for example in card["examples"]]
+    return html.Div(
+        [
+            html.H4("Tokens it fires on most"),
+            html.Ul(tokens, className="chips"),
+            html.H4("How often"),
+            html.P(f"{often}; largest value {card['max']:.3g}.", className="muted small"),
+            _by_class(card["by_class"]),
+            html.H4("Texts it fires on most"),
+            html.Ul(texts, className="texts"),
+        ],
+        className="evidence",
+    )
+
+
+def _by_class(shares: dict[str, float]) -> Component:
+    rows = [
+        html.Tr([
+            html.Th(said(label, 60), scope="row"),
+            html.Td(html.Span(html.I(style={"--a": round(100 * share, 1)}), className="bar"), **{"aria-hidden": "true"}),
+            html.Td(names.percent(share), className="num"),
+        ])
+        for label, share in shares.items()
+    ]
+    return html.Table(
+        [html.Caption("Share of each class's examples in which it fires", className="sr-only"), html.Tbody(rows)], className="by-class"
+    )
+
+
+def _text(example: dict[str, Any], largest: float) -> Component:
+    return html.Li([
+        html.Span(shaded(example, largest), className="text", dir="auto"),
+        html.Span(
+            [said(example["label"], 60), f", strongest {example['value']:.3g}, id ", said(example["id"], 60)], className="muted small"
+        ),
+    ])
+
+
+def shaded(example: dict[str, Any], largest: float) -> list[Any]:
+    """The tokens of a text, those on which the latent fires shaded by strength, the strongest underlined."""
+    parts: list[Any] = []
+    for stretch in runs_of_tokens(example, largest):
+        if not stretch.percent:
+            parts.append(stretch.text)
+            continue
+        class_name = "fire peak" if stretch.peak else "fire"
+        parts.append(html.Span(stretch.text, className=class_name, style={"--a": stretch.percent}, title=f"{stretch.value:.3g}"))
+    return parts

@@ -1,0 +1,125 @@
+"""Make the Dash app: shell, routes, and headers that keep every request on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import parse_qs, unquote
+
+import flask
+from dash import Dash, Input, Output, dcc, html
+from dash.development.base_component import Component
+
+from mosaic_sae.app.components import empty_state
+from mosaic_sae.app.data import Library
+from mosaic_sae.app.pages import overview, point
+from mosaic_sae.explain.cards import visible
+from mosaic_sae.report.write import TEMPLATES
+
+ASSETS = Path(__file__).parent / "assets"
+_INDEX = """<!DOCTYPE html>
+<html lang="en">
+<head>{%metas%}<title>{%title%}</title>{%favicon%}<style>BASE_CSS</style>{%css%}</head>
+<body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
+</html>"""
+# The browser itself refuses whatever would leave this machine, also if a page of the data asked for it.
+_POLICY = "; ".join([
+    "default-src 'self'",
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "font-src 'self' data:",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "base-uri 'self'",
+])
+
+
+def create_app(folders: list[Path]) -> Dash:
+    """Make the app over finished and running runs.
+
+    Args:
+        folders: folders of results (``base_classify_dir``), or single run folders; only what lies in them is served.
+
+    Returns:
+        A Dash app; ``app.run(host="127.0.0.1", port=8050)`` serves it, ``app.server`` is its WSGI application.
+    """
+    library = Library(folders)
+    app = Dash(
+        "mosaic_sae",
+        title="MOSAIC",
+        update_title="",
+        assets_folder=str(ASSETS),
+        index_string=_INDEX.replace("BASE_CSS", (TEMPLATES / "base.css").read_text(encoding="utf-8")),
+        meta_tags=[
+            {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+            {"name": "color-scheme", "content": "light dark"},
+        ],
+        suppress_callback_exceptions=True,
+        serve_locally=True,
+    )
+    app.layout = _shell()
+
+    @app.callback(Output("page", "children"), Input("url", "pathname"), Input("url", "search"))
+    def show(pathname: str | None, search: str | None) -> Component:
+        return route(library, pathname or "/", search or "")
+
+    app.clientside_callback(
+        """function(children) {
+            window.setTimeout(function () {
+                const title = document.querySelector('#page h1');
+                document.title = title ? title.innerText.replace(/\\s+/g, ' ') + ' · MOSAIC' : 'MOSAIC';
+            }, 50);
+            return '';
+        }""",
+        Output("titled", "children"),
+        Input("page", "children"),
+    )
+    overview.register(app, library)
+    _serve_reports(app.server, library)
+    app.server.after_request(_with_policy)
+    return app
+
+
+def route(library: Library, pathname: str, search: str) -> Component:
+    """Return the page of an address."""
+    query = {name: values[0] for name, values in parse_qs(search.lstrip("?")).items()}
+    parts = [unquote(part) for part in pathname.strip("/").split("/") if part]
+    if not parts:
+        return overview.layout(library, query.get("run"))
+    if parts[0] == "point" and len(parts) == 2:
+        return point.layout(library, parts[1], query.get("run"), query.get("class"))
+    return html.Div([
+        empty_state("No such page", f"There is nothing at “{visible(pathname, 120)}”."),
+        html.P(dcc.Link("All points", href="/")),
+    ])
+
+
+def _shell() -> Component:
+    return html.Div([
+        dcc.Location(id="url", refresh="callback-nav"),
+        html.A("Skip to content", href="#page", className="skip"),
+        html.Div(
+            [dcc.Link([html.Span(className="logo", **{"aria-hidden": "true"}), "MOSAIC"], href="/", className="brand")],
+            className="topbar",
+            role="banner",
+        ),
+        html.Main(html.P("Loading …", className="muted"), id="page", tabIndex=-1),
+        html.Div(id="titled", hidden=True),
+    ])
+
+
+def _serve_reports(server: flask.Flask, library: Library) -> None:
+    @server.get("/runs/<run_id>/report.html")
+    def report(run_id: str) -> flask.Response:
+        run = library.run(run_id)
+        path = run.folder / "report.html" if run else None
+        if path is None or not path.is_file():
+            flask.abort(404)
+        return flask.send_file(path, mimetype="text/html")
+
+
+def _with_policy(response: flask.Response) -> flask.Response:
+    response.headers.setdefault("Content-Security-Policy", _POLICY)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    return response

@@ -1,0 +1,1 @@
+"""Pages of the app: each module has a layout function and, where needed, callbacks."""

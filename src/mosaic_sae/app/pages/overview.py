@@ -1,0 +1,302 @@
+"""The first page: runs, the outcome of each dataset and split, and the grid of all points."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+from dash import Dash, Input, Output, State, dcc, html
+from dash.development.base_component import Component
+
+from mosaic_sae.app.components import (
+    empty_state,
+    facts,
+    failed_points,
+    interval_table,
+    note,
+    panel,
+    pill,
+    said,
+    status_pill,
+    table,
+)
+from mosaic_sae.app.data import Library, Run
+from mosaic_sae.app.grid import CHOSEN, GRID_ID, grid_rows, points_grid
+from mosaic_sae.errors import StoreError
+from mosaic_sae.explain.cards import visible
+from mosaic_sae.log import format_seconds
+from mosaic_sae.report import names, tables
+from mosaic_sae.report.verdict import OUTCOMES, verdict
+
+_PILLS = {"sae": "accent", "baseline": "warn", "close": "", "none": ""}
+RUN_ID, FILTERS_ID, SEARCH_ID, EXPORT_ID, COUNT_ID = "grid-run", "only-chosen", "grid-search", "export-csv", "grid-count"
+
+
+def layout(library: Library, run_id: str | None) -> Component:
+    """Lay out the page for one run; the latest for None."""
+    runs = library.runs()
+    if not runs:
+        return _no_runs(library)
+    run = library.run(run_id)
+    if run is None:
+        known = html.Ul([html.Li(_run_link(other)) for other in runs])
+        return html.Div([empty_state("No such run", f"There is no run called “{visible(run_id or '', 80)}” here. These exist:"), known])
+    parts: list[Any] = [_head(run)]
+    if run.problem:
+        parts.append(note(f"run.json of this run cannot be read: {visible(run.problem)}", "bad"))
+    try:
+        frame = library.results(run)
+    except StoreError as error:
+        frame = None
+        parts.append(note(visible(str(error)), "bad"))
+    else:
+        if frame is None:
+            parts.append(_no_results(run))
+    if frame is not None and len(frame):
+        parts += [_outcomes(frame, run), _points(frame, run)]
+    elif frame is not None:
+        parts.append(panel("No points", html.P("The table of this run is empty.")))
+    if run.failed:
+        parts.append(failed_points(run.failed))
+    parts += [_fit(run), _about(run)]
+    if len(runs) > 1:
+        parts.append(_runs(runs, run))
+    return html.Div(parts)
+
+
+def register(app: Dash, library: Library) -> None:
+    """Add the grid's callbacks: the server sends the points once, after the page; all else happens in the browser."""
+
+    @app.callback(Output(GRID_ID, "rowData"), Input(RUN_ID, "data"))
+    def rows(run_id: str) -> list[dict[str, Any]]:
+        run = library.run(run_id)
+        frame = library.results(run) if run else None
+        return [] if frame is None else grid_rows(frame)
+
+    app.clientside_callback(
+        "function(text, options) { return Object.assign({}, options, {quickFilterText: text || ''}); }",
+        Output(GRID_ID, "dashGridOptions"),
+        Input(SEARCH_ID, "value"),
+        State(GRID_ID, "dashGridOptions"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        f"""function(ticked, model) {{
+            const next = Object.assign({{}}, model);
+            delete next.chosen;
+            if (ticked && ticked.length) {{ next.chosen = {{filterType: 'text', type: 'equals', filter: '{CHOSEN}'}}; }}
+            return next;
+        }}""",
+        Output(GRID_ID, "filterModel"),
+        Input(FILTERS_ID, "value"),
+        State(GRID_ID, "filterModel"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        "function(clicks) { return Boolean(clicks); }",
+        Output(GRID_ID, "exportDataAsCsv"),
+        Input(EXPORT_ID, "n_clicks"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        """function(shown, all) {
+            if (!shown || !all) { return window.dash_clientside.no_update; }
+            return shown.length.toLocaleString('en') + ' of ' + all.length.toLocaleString('en') + ' points';
+        }""",
+        Output(COUNT_ID, "children"),
+        Input(GRID_ID, "virtualRowData"),
+        State(GRID_ID, "rowData"),
+    )
+
+
+def _no_runs(library: Library) -> Component:
+    where = ", ".join(str(folder) for folder in library.folders)
+    missing = [str(folder) for folder in library.folders if not folder.is_dir()]
+    text = f"Looked in {where}." if not missing else f"Looked in {where}; {', '.join(missing)} does not exist."
+    return html.Section(
+        [
+            html.H1("No runs yet"),
+            html.P(visible(text)),
+            html.P([
+                "Start one with ",
+                html.Code("mosaic run conf.yaml"),
+                " or ",
+                html.Code("python run_experiments.py"),
+                ", then reload this page.",
+            ]),
+        ],
+        className="panel empty",
+    )
+
+
+def _head(run: Run) -> Component:
+    points = run.info.get("points", {})
+    done, failed = points.get("done", 0) + points.get("skipped", 0), len(run.failed)
+    words = f"{done:,} points" + (f", {failed} failed" if failed else "")
+    when = (
+        f"finished {names.moment(run.info['finished'])}" if run.info.get("finished") else f"started {names.moment(run.info.get('started'))}"
+    )
+    links = (
+        [html.A("Open the report", href=f"/runs/{run.id}/report.html", target="_blank")] if (run.folder / "report.html").is_file() else []
+    )
+    return html.Header(
+        [
+            html.H1([said(run.name), " ", status_pill(run.status)]),
+            html.P([words, ", ", when, ". ", *links], className="muted"),
+        ],
+        className="page-head",
+    )
+
+
+def _no_results(run: Run) -> Component:
+    points = run.info.get("points", {})
+    if run.status == "running":
+        text = f"This run is still going: {points.get('done', 0):,} points done, {len(run.failed)} failed so far."
+        return panel("Still running", html.P(text), html.P("The table comes when it ends; reload the page then."))
+    if run.status == "interrupted":
+        return panel("Interrupted", html.P("This run was stopped before its table was written. Start it again: finished points are kept."))
+    return panel("No results", html.P("This run has no results.parquet: no point was finished."))
+
+
+def _outcomes(frame: pd.DataFrame, run: Run) -> Component:
+    cards = []
+    for dataset, split in tables.sections(frame):
+        scores = tables.scores(frame, dataset, split)
+        outcome = verdict(scores)
+        caption = f"CV-chosen configuration of each family, {visible(dataset, 40)}, {visible(split, 40)}"
+        cards.append(
+            html.Section(
+                [
+                    html.H3([said(dataset, 60), ", ", said(split, 40), " ", pill(OUTCOMES[outcome.outcome], _PILLS[outcome.outcome])]),
+                    html.P(visible(outcome.text)),
+                    *(note(visible(warning), "warn") for warning in outcome.warnings),
+                    interval_table(scores, run.id, caption),
+                ],
+                className="panel",
+            )
+        )
+    lead = html.P(
+        "Settings were chosen by cross-validation inside the training part. Scores: macro F1 on the test part, 95 % bootstrap intervals.",
+        className="muted",
+    )
+    return html.Section([html.H2("Best of each dataset"), lead, html.Div(cards, className="cards")])
+
+
+def _points(frame: pd.DataFrame, run: Run) -> Component:
+    tools = html.Div(
+        [
+            html.Div(
+                [html.Label("Search", htmlFor=SEARCH_ID), dcc.Input(id=SEARCH_ID, type="search", placeholder="any column")],
+                className="tool",
+            ),
+            dcc.Checklist(id=FILTERS_ID, options=[{"label": "CV-chosen only", "value": "chosen"}], value=[], className="tool"),
+            html.Button("Export CSV", id=EXPORT_ID, type="button", className="button"),
+            html.Span(f"{len(frame):,} points", id=COUNT_ID, className="muted small", role="status"),
+        ],
+        className="tools",
+    )
+    lead = html.P(
+        "★ marks the best cross-validated score of its dataset, split, representation and classifier. Open a point for its evidence.",
+        className="muted",
+    )
+    return panel("All points", lead, tools, dcc.Store(id=RUN_ID, data=run.id), points_grid(run.id))
+
+
+def _fit(run: Run) -> Component | None:
+    models = run.info.get("models") or []
+    if not models:
+        return None
+    head = [
+        ("Model", False),
+        ("Layer", True),
+        ("SAE", False),
+        ("Explained variance", True),
+        ("L0", True),
+        ("Dead", True),
+        ("Tokens", True),
+        ("Massive tokens left out", True),
+    ]
+    rows = [
+        [
+            said(model.get("name", "–"), 80),
+            str(model.get("layer", "–")),
+            said(model.get("sae") or "–", 80),
+            names.number(model.get("explained_variance")),
+            names.number(model.get("l0"), 1),
+            names.percent(model.get("dead_share")),
+            names.whole(model.get("n_tokens")),
+            names.whole(model.get("massive_tokens")),
+        ]
+        for model in models
+    ]
+    return panel("How well the SAE fits", table("Measured on this run's own tokens", head, rows))
+
+
+def _about(run: Run) -> Component:
+    git = run.info.get("git") or {}
+    rows = []
+    for dataset in run.info.get("datasets") or []:
+        classes = ", ".join(f"{visible(str(label), 60)} {count:,}" for label, count in dataset.get("classes", {}).items())
+        splits = ", ".join(
+            f"{visible(str(name), 40)} {sizes['train']:,} / {sizes['test']:,}" for name, sizes in dataset.get("splits", {}).items()
+        )
+        counts = [names.whole(dataset.get(name)) for name in ("rows", "skipped", "truncated")]
+        rows.append([
+            said(dataset.get("name", "–"), 80),
+            counts[0],
+            html.Bdi(classes),
+            html.Bdi(splits),
+            *counts[1:],
+            said(dataset.get("licence") or "not stated", 80),
+        ])
+    head = [
+        ("Dataset", False),
+        ("Rows", True),
+        ("Classes", False),
+        ("Train / test", False),
+        ("Skipped", True),
+        ("Truncated", True),
+        ("Licence", False),
+    ]
+    seconds = ", ".join(
+        f"{stage} {format_seconds(value)}" for stage, value in (run.info.get("seconds") or {}).items() if names.present(value)
+    )
+    commit = git.get("commit") or "not in a git repository"
+    about = facts([
+        ("Command", html.Code(visible(str(run.info.get("command") or "–"), 500))),
+        ("Started", names.moment(run.info.get("started"))),
+        ("Finished", names.moment(run.info.get("finished"))),
+        ("Time", seconds or "–"),
+        ("Code", html.Code(visible(str(commit)) + (" with uncommitted changes" if git.get("dirty") else ""))),
+        (
+            "Versions",
+            html.Bdi(
+                ", ".join(f"{visible(str(name))} {visible(str(number))}" for name, number in (run.info.get("versions") or {}).items())
+                or "–"
+            ),
+        ),
+    ])
+    data = [table("Rows of each dataset after loading", head, rows)] if rows else []
+    return panel("Data and provenance", *data, about)
+
+
+def _runs(runs: list[Run], current: Run) -> Component:
+    rows = []
+    for run in runs:
+        points = run.info.get("points", {})
+        count = f"{points.get('done', 0) + points.get('skipped', 0):,}"
+        here = [pill("shown above", "accent")] if run.id == current.id else []
+        rows.append([
+            _run_link(run),
+            html.Td([status_pill(run.status), " ", *here]),
+            names.moment(run.info.get("started")),
+            count,
+            f"{len(run.failed):,}",
+        ])
+    head = [("Run", False), ("Status", False), ("Started", False), ("Points", True), ("Failed", True)]
+    return panel(f"Runs ({len(runs)})", table("All runs, the latest first", head, rows), id="runs")
+
+
+def _run_link(run: Run) -> Component:
+    return dcc.Link(said(run.name, 80), href=f"/?{urlencode({'run': run.id})}")

@@ -1,0 +1,250 @@
+"""One point: how good it is, where it errs, which latents or rules decide, and what they fire on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from mosaic_sae.app.components import empty_state, facts, interval_table, json_details, note, panel, pill, point_link, said, table
+from mosaic_sae.app.data import FoundPoint, Library
+from mosaic_sae.app.evidence_view import latent_details
+from mosaic_sae.app.tree_view import tree_view
+from mosaic_sae.explain.cards import card_of, visible
+from mosaic_sae.report import names, tables
+from mosaic_sae.report.content import latent_lines
+from mosaic_sae.report.rules import tree_rules
+
+MOST_LATENTS = 20
+_ROLES = {"sae": "SAE probe", "baseline": "Baseline", "control": "Control"}
+CLASSES_AT_ONCE = 3
+
+
+def layout(library: Library, fingerprint: str, run_id: str | None = None, shown_class: str | None = None) -> Component:
+    """Lay out the page of a point.
+
+    Args:
+        library: where it is looked up.
+        fingerprint: from the address.
+        run_id: run in which it is compared with others; None = any.
+        shown_class: class whose latents are shown, when there are too many classes to show all.
+    """
+    found = library.find_point(fingerprint, run_id)
+    if found is None:
+        return html.Div([
+            empty_state(
+                "No such point",
+                f"No run here has a point with the fingerprint “{visible(fingerprint, 40)}”.",
+                "Its folder may have been moved, or the address is not complete.",
+            ),
+            html.P(dcc.Link("All points", href="/")),
+        ])
+    point = found.point
+    evidence = library.evidence(found.base, point)
+    parts = [
+        _head(found),
+        _metrics(point),
+        _compared(library, found),
+        html.Div([_per_class(point), _confusion(point)], className="columns"),
+        _latents(found, evidence, shown_class),
+    ]
+    parts += [_tree(point, evidence), _choice(point), _provenance(point)]
+    return html.Div(parts)
+
+
+def _head(found: FoundPoint) -> Component:
+    key = found.point["key"]
+    run = found.run
+    home = f"/?{urlencode({'run': run.id})}" if run else "/"
+    chips = [(name, key[name]) for name in ("model", "layer", "site", "sae", "d_sae") if names.present(key.get(name))]
+    settings = f", {names.configuration(key)}" if names.present(key.get("pooling")) else ""
+    chosen = [" ", pill("★ CV choice", "accent")] if found.row and found.row["chosen"] else []
+    role = names.role_of(key["representation"])
+    parts: list[Any] = [
+        html.Nav([dcc.Link("← All points", href=home), " of ", said(run.name, 60) if run else "this folder"], className="muted small"),
+        html.H1([names.method_name(key["representation"], key["classifier"]), settings, *chosen]),
+        html.P([
+            names.ROLES[role].capitalize(),
+            " on ",
+            html.Strong(said(key["dataset"], 80)),
+            ", split ",
+            html.Strong(said(key["split"], 40)),
+        ]),
+        html.Ul(
+            [html.Li([html.Span(f"{name} ", className="count"), said(value, 80)], className="chip") for name, value in chips],
+            className="chips",
+        ),
+    ]
+    if run is None:
+        parts.append(note("No finished run lists this point yet: its run is still going, or was stopped."))
+    return html.Header(parts, className="page-head")
+
+
+def _metrics(point: Mapping[str, Any]) -> Component:
+    test, cv = point["test"], point.get("cv") or {}
+    spread = f"± {names.number(cv['macro_f1_sd'])}" if names.present(cv.get("macro_f1_sd")) else ""
+    tiles = [
+        ("Macro F1, test", names.number(test["macro_f1"]), names.interval(test.get("macro_f1_low"), test.get("macro_f1_high"))),
+        ("Macro F1, CV", names.number(cv.get("macro_f1_mean")), spread),
+        ("Accuracy", names.number(test["accuracy"]), f"{test['n']:,} test examples"),
+        ("Weighted F1", names.number(test["weighted_f1"]), ""),
+        ("ROC AUC", names.number(test.get("roc_auc")), ""),
+        (
+            "Latents used",
+            names.whole(point.get("n_nonzero")),
+            f"of {names.whole(point['key']['d_sae'])}" if names.present(point["key"].get("d_sae")) else "",
+        ),
+    ]
+    items = [
+        html.Div([html.Dt(title), html.Dd([html.Strong(value), html.Span(extra, className="muted small")])])
+        for title, value, extra in tiles
+    ]
+    return html.Dl(items, className="tiles")
+
+
+def _compared(library: Library, found: FoundPoint) -> Component | None:
+    frame = library.results(found.run) if found.run else None
+    if frame is None or found.row is None or found.run is None:
+        return None
+    key = found.point["key"]
+    scores = tables.scores(frame, found.row["dataset"], found.row["split"])
+    fingerprint = found.row["fingerprint"]
+    if found.row["chosen"]:
+        text = html.P("This point, marked, beside the CV-chosen configuration of the other families.", className="muted")
+    else:
+        family = scores[(scores["representation"] == key["representation"]) & (scores["classifier"] == key["classifier"])]
+        link = point_link(family.iloc[0]["fingerprint"], found.run.id, "another one was") if len(family) else "another one was"
+        text = html.P(
+            ["Cross-validation did not choose this configuration: ", link, ". Here is what it chose for each family."], className="muted"
+        )
+    return panel("In comparison", text, interval_table(scores, found.run.id, "Test macro F1 on the same rows", fingerprint))
+
+
+def _per_class(point: Mapping[str, Any]) -> Component:
+    rows = [
+        [said(entry["class"], 80), *(names.number(entry[name]) for name in ("precision", "recall", "f1")), names.whole(entry["support"])]
+        for entry in point["test"]["per_class"]
+    ]
+    head = [("Class", False), ("Precision", True), ("Recall", True), ("F1", True), ("Test n", True)]
+    return panel("Per class", table("Scores of each class on the test part", head, rows))
+
+
+def _confusion(point: Mapping[str, Any]) -> Component:
+    classes, counts = point["classes"], point["test"]["confusion"]
+    rows = []
+    for label, line in zip(classes, counts, strict=True):
+        total = sum(line)
+        cells = []
+        for predicted, count in zip(classes, line, strict=True):
+            share = count / total if total else 0.0
+            content = [html.Span(f"{count:,}", className="main"), html.Span(names.percent(share, 0), className="sub")]
+            cells.append(html.Td(content, className="num right" if predicted == label else "num", style={"--a": round(100 * share)}))
+        rows.append([said(label, 60), *cells])
+    head = [("Actual ↓ predicted →", False), *((visible(name, 40), True) for name in classes)]
+    return panel(
+        "Confusion matrix",
+        table("Test examples; percentages are of each row. The diagonal, framed, is right.", head, rows, "heat confusion"),
+    )
+
+
+def _latents(found: FoundPoint, evidence: Mapping[str, Any] | None, shown_class: str | None) -> Component | None:
+    point = found.point
+    lines = latent_lines(point, evidence, MOST_LATENTS)
+    if not lines:
+        return None
+    classes = list(lines)
+    lead = "Strongest first. A weight belongs to the latent's scaled value. Open a latent to see the tokens and texts it fires on."
+    if len(point["classes"]) == 2:
+        parts: list[Any] = [
+            lead,
+            " There is one weight for each latent: positive speaks for ",
+            said(point["classes"][1], 60),
+            ", negative for ",
+            said(point["classes"][0], 60),
+            ".",
+        ]
+    else:
+        parts = [lead]
+    chooser = None
+    if len(classes) > CLASSES_AT_ONCE:
+        shown = shown_class if shown_class in lines else classes[0]
+        chooser = html.Nav([_class_link(found, name, name == shown) for name in classes], className="chips", **{"aria-label": "Classes"})
+        classes = [shown]
+    columns = []
+    for name in classes:
+        details = [
+            latent_details(line.latent, line.share, names.signed(line.weight), line.card, negative=line.weight < 0, is_open=place == 0)
+            for place, line in enumerate(lines[name])
+        ]
+        columns.append(
+            html.Div([
+                html.H3(["For ", said(name, 80)]),
+                *(details or [html.P("No latent among the strongest speaks for this class.", className="muted")]),
+            ])
+        )
+    return panel("Latents that decide", html.P(parts, className="muted"), chooser, html.Div(columns, className="columns"), id="latents")
+
+
+def _tree(point: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> Component | None:
+    rules = tree_rules(point, evidence)
+    if not rules:
+        return None
+    asked: dict[int, int] = {}
+    for rule in rules:
+        if rule.latent is not None:
+            asked[rule.latent] = asked.get(rule.latent, 0) + rule.n
+    most = max(asked.values(), default=1)
+    cards = []
+    for latent, count in sorted(asked.items(), key=lambda item: (-item[1], item[0])):
+        cards.append(latent_details(latent, count / most, f"asked for {count:,}", card_of(evidence, latent)))
+    lead = html.P(
+        "Bars show the classes among the training examples that arrive at a rule. Fold a rule to hide what follows it.", className="muted"
+    )
+    below = [html.H3("Latents it asks about"), html.Div(cards, className="columns")] if cards else []
+    return panel("The tree", lead, tree_view(rules, point["classes"]), *below, id="tree")
+
+
+def _class_link(found: FoundPoint, name: str, shown: bool) -> Component:
+    query = {"run": found.run.id} if found.run else {}
+    href = f"/point/{found.point['fingerprint']}?{urlencode({**query, 'class': name})}"
+    return dcc.Link(said(name, 60), href=href, className="chip current" if shown else "chip")
+
+
+def _choice(point: Mapping[str, Any]) -> Component:
+    parts: list[Any] = [facts((name, said(value)) for name, value in (point.get("hyperparameters") or {}).items())]
+    grid = point.get("grid") or []
+    if len(grid) > 1:
+        rows = []
+        for entry in sorted(grid, key=lambda entry: -entry["macro_f1_mean"]):
+            settings = ", ".join(f"{name} {value}" for name, value in entry["params"].items())
+            mark = [" ", pill("chosen", "accent")] if entry["params"] == point["hyperparameters"] else []
+            rows.append([
+                html.Span([said(settings), *mark]),
+                names.number(entry["macro_f1_mean"]),
+                f"± {names.number(entry['macro_f1_sd'])}",
+            ])
+        head = [("Settings", False), ("CV macro F1", True), ("sd over folds", True)]
+        parts.append(table("What cross-validation inside the training part compared", head, rows))
+    return panel("Classifier settings", *parts)
+
+
+def _provenance(point: Mapping[str, Any]) -> Component:
+    provenance = point.get("provenance") or {}
+    rows, git = provenance.get("rows") or {}, provenance.get("git") or {}
+    pairs = [
+        ("Fingerprint", html.Code(point["fingerprint"])),
+        ("Train / test", f"{names.whole(point.get('n_train'))} / {names.whole(point.get('n_test'))} examples"),
+        ("Rows", ", ".join(f"{names.whole(count)} {name}" for name, count in rows.items()) or "–"),
+        ("Tokens", names.whole(provenance.get("n_tokens"))),
+        ("Seed", str(provenance.get("seed", "–"))),
+        (
+            "Code",
+            html.Code(
+                visible(str(git.get("commit") or "not in a git repository")) + (" with uncommitted changes" if git.get("dirty") else "")
+            ),
+        ),
+    ]
+    return panel("Provenance", facts(pairs), json_details("Everything recorded", provenance))

@@ -1,0 +1,1 @@
+"""The YAML file: its schema, and how it is read."""

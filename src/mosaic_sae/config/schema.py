@@ -1,0 +1,222 @@
+"""The one schema of the YAML file. A string under a field is its documentation (``docs/config.md`` is made from it)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from mosaic_sae.config.poolings import canonical_pooling
+
+Pooling = Annotated[int | str, AfterValidator(canonical_pooling)]
+Baseline = Literal["majority", "shuffled_labels", "tfidf", "dense_mean", "dense_last", "dense_max", "random_sae"]
+
+
+class Block(BaseModel):
+    """Base of every block: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+class Settings(Block):
+    """Where results go and how the machine is used."""
+
+    base_save_dir: Path = Path("./output/activations")
+    """Folder of the stores: token-level latents and pooled hidden states."""
+    base_classify_dir: Path = Path("./output/classifications")
+    """Folder of the results: points, tables, report."""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Most texts in one forward pass; "auto" fills batches up to a budget of tokens. Changes speed only."""
+    model_type: Literal["llm", "vlm"] = "llm"
+    """Language model or vision-language model."""
+    sae_location: Literal["res", "mlp", "att"] = "res"
+    """What the SAE reads: residual stream after the block, MLP output, or attention output."""
+    test_size: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of examples held out by the random split."""
+    tree_depth: Annotated[int, Field(ge=1)] = 5
+    """Deepest decision tree that cross-validation may choose."""
+    act_only: bool = False
+    """True keeps token-level hidden states on disk, so that another SAE needs no model pass; false keeps sparse latents only."""
+    cuda_visible_devices: str | None = None
+    """Exported as CUDA_VISIBLE_DEVICES before the model loads."""
+    seed: int = 42
+    """Seed of sampling, splits, cross-validation, bootstrap and controls."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the model pass; auto = bfloat16 where the processor is fast at it, else float32. SAEs always encode in float32."""
+    store_dtype: Literal["float32", "float16"] = "float32"
+    """Precision of stored latent values."""
+    shard_rows: Annotated[int, Field(ge=1)] = 512
+    """Examples in one shard; a killed run loses at most one shard of work."""
+
+
+class Tokens(Block):
+    """Which tokens the model sees and which count in pooling."""
+
+    bos: Literal["exclude", "include"] = "exclude"
+    """Whether BOS and other special tokens count in pooling. Their norm drowns the rest."""
+    prepend_bos: Literal["auto", "always", "never"] = "auto"
+    """Whether a BOS token is put first; auto = as the SAE was trained, else as the tokenizer does it."""
+    max_length: Annotated[int, Field(ge=2)] | None = None
+    """Longest sequence in tokens; null = what the model allows. Truncated texts are counted and reported."""
+    max_norm: Annotated[float, Field(gt=0)] | Literal["auto"] | None = "auto"
+    """Tokens whose activation norm is larger do not count in pooling (massive activations); auto = the limit stored with the SAE; null = no limit."""
+
+
+class SaeBlock(Block):
+    """Where one SAE, or one per layer and width, is found. ``{layer}``, ``{width}`` and ``{site}`` in ``path`` are filled in."""
+
+    format: Literal["saelens"] = "saelens"
+    """File format."""
+    path: str
+    """A folder (with a repo: inside it), or "packaged/NAME" for one that ships with MOSAIC."""
+    repo: str | None = None
+    """Hugging Face repository that holds the folder; null = a local path."""
+    revision: str | None = None
+    """Commit, tag or branch of ``repo``."""
+
+
+class ModelEntry(Block):
+    """One model and the SAEs to read it with."""
+
+    name: str
+    """Hugging Face name, local folder, or "packaged/NAME"."""
+    layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    """Blocks whose output (or MLP, or attention output) is read, counted from 0."""
+    widths: list[str] = []
+    """SAE widths, as their release spells them ("16k")."""
+    revision: str | None = None
+    """Commit, tag or branch of the model repository."""
+    sae: SaeBlock | None = None
+    """Where the SAEs are; needed unless the model is one with a known public release."""
+
+    @model_validator(mode="after")
+    def _widths_fill_the_path(self) -> ModelEntry:
+        if self.sae and "{width}" in self.sae.path and not self.widths:
+            raise ValueError("sae.path contains {width}, but widths is empty; list the widths")
+        if self.sae and "{width}" not in self.sae.path and len(self.widths) > 1:
+            raise ValueError("several widths, but sae.path has no {width} to tell them apart")
+        if self.sae and "{layer}" not in self.sae.path and len(self.layers) > 1:
+            raise ValueError("several layers, but sae.path has no {layer} to tell them apart")
+        return self
+
+
+class SplitSpec(Block):
+    """One way to part a dataset into train and test."""
+
+    kind: Literal["random", "column", "holdout"] = "random"
+    """random: stratified, seeded, duplicates and groups kept together; column: the dataset's own split; holdout: all rows whose field has one of the values."""
+    name: str | None = None
+    """Name in tables; null = the kind."""
+    field: str | None = None
+    """Column that holdout looks at."""
+    test_values: list[str] = []
+    """Values of ``field`` that make the test part."""
+
+    @model_validator(mode="after")
+    def _holdout_is_complete(self) -> SplitSpec:
+        if self.kind == "holdout" and not (self.field and self.test_values):
+            raise ValueError("a holdout split needs field and test_values")
+        if self.kind != "holdout" and (self.field or self.test_values):
+            raise ValueError(f"field and test_values belong to kind: holdout, not to kind: {self.kind}")
+        return self
+
+    @property
+    def label(self) -> str:
+        """Name shown in tables and used in paths."""
+        return self.name or self.kind
+
+
+class DatasetEntry(Block):
+    """One labelled dataset."""
+
+    name: str
+    """Hugging Face name, a csv, tsv, jsonl or parquet file, a folder saved by ``datasets``, or "packaged/NAME"."""
+    config_name: str | None = None
+    """Configuration of the Hugging Face dataset; empty = none."""
+    split: str | None = None
+    """Split to load; the file's or repository's only one when absent."""
+    revision: str | None = None
+    """Commit, tag or branch of the dataset repository."""
+    text_field: str | None = None
+    """Column with the text."""
+    template: str | None = None
+    """Text made from several columns, e.g. "{title}\\n{body}"; instead of text_field."""
+    image_field: str | None = None
+    """Column with the image (model_type: vlm)."""
+    label_field: str
+    """Column with the label."""
+    id_field: str | None = None
+    """Column with a unique id; absent = the row number."""
+    group_field: str | None = None
+    """Column whose equal values never straddle train and test (document, patient)."""
+    language_field: str | None = None
+    """Column with the language."""
+    split_field: str | None = None
+    """Column that says train or test, for splits of kind column."""
+    max_rows: Annotated[int, Field(ge=2)] | None = None
+    """Keep this many rows, sampled by seed, stratified by label."""
+    on_bad_rows: Literal["error", "skip"] = "error"
+    """What an empty text, a missing label or a duplicate id does: stop, or leave the row out and count it."""
+    splits: Annotated[list[SplitSpec], Field(min_length=1)] = [SplitSpec()]
+    """Ways to part the rows; each is scored on its own."""
+
+    @model_validator(mode="after")
+    def _has_an_input(self) -> DatasetEntry:
+        if not (self.text_field or self.template or self.image_field):
+            raise ValueError("name the input: text_field, template or image_field")
+        if self.text_field and self.template:
+            raise ValueError("text_field and template exclude each other")
+        names = [split.label for split in self.splits]
+        if len(set(names)) != len(names):
+            raise ValueError(f"splits need different names, got {', '.join(names)}")
+        if any(split.kind == "column" for split in self.splits) and not self.split_field:
+            raise ValueError("a split of kind column needs split_field")
+        return self
+
+
+class ClassificationParams(Block):
+    """The grid of features, and how classifiers are chosen and judged."""
+
+    top_n_values: Annotated[list[Pooling], Field(min_length=1)] = ["sum", "max", "mean", "last"]
+    """Poolings over tokens: sum, mean, max, last, count_top_n(N); integers are aliases (0 = sum, N = count_top_n(N), -1 = last)."""
+    binarize_values: Annotated[list[float | None], Field(min_length=1)] = [None, 1.0]
+    """Thresholds: a pooled value >= the threshold becomes 1, else 0; null = keep the values."""
+    extra_top_n: Pooling | None = None
+    """One more pooling, used with extra_binarize_value only."""
+    extra_binarize_value: float | None = None
+    """Threshold that goes with extra_top_n."""
+    classifiers: Annotated[list[Literal["logistic", "tree"]], Field(min_length=1)] = ["logistic", "tree"]
+    """Classifiers fitted on SAE features."""
+    baselines: list[Baseline] = ["majority", "shuffled_labels", "tfidf", "dense_mean", "dense_last", "random_sae"]
+    """Baselines and controls, on the same rows and split."""
+    penalties: Annotated[list[Literal["l1", "l2"]], Field(min_length=1)] = ["l2", "l1"]
+    """Penalties of the logistic probe that cross-validation chooses from."""
+    c_values: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.01, 0.1, 1.0, 10.0]
+    """Inverse penalty strengths that cross-validation chooses from."""
+    cv_folds: Annotated[int, Field(ge=2)] = 5
+    """Folds of the cross-validation inside the training part."""
+    n_bootstrap: Annotated[int, Field(ge=100)] = 2000
+    """Bootstrap resamples of the test part for the 95 % interval."""
+
+    @property
+    def feature_grid(self) -> list[tuple[str, float | None]]:
+        """All (pooling, threshold) pairs, without repeats, in the order given."""
+        pairs = [(str(pooling), value) for pooling in self.top_n_values for value in self.binarize_values]
+        if self.extra_top_n is not None:
+            pairs.append((str(self.extra_top_n), self.extra_binarize_value))
+        return list(dict.fromkeys(pairs))
+
+
+class Experiment(Block):
+    """A whole configuration file."""
+
+    name: str | None = None
+    """Name of the run; absent = the file's name."""
+    settings: Settings = Settings()
+    tokens: Tokens = Tokens()
+    models: Annotated[list[ModelEntry], Field(min_length=1)]
+    datasets: Annotated[list[DatasetEntry], Field(min_length=1)]
+    classification_params: ClassificationParams = ClassificationParams()

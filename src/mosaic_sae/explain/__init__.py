@@ -1,0 +1,1 @@
+"""Evidence: what a latent fires on in the user's own data."""

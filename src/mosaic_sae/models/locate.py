@@ -1,0 +1,77 @@
+"""Find a model's files and say which model they are, without loading it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mosaic_sae.errors import ModelError
+from mosaic_sae.fsio import read_json, sha256_file
+from mosaic_sae.hub import snapshot
+from mosaic_sae.models.packaged import PACKAGED, PREFIX, packaged_folder
+
+_WEIGHTS = ("*.safetensors", "*.bin")
+_SMALL = ["*.json", "*.model", "*.txt", "*.jinja"]
+
+
+@dataclass(frozen=True)
+class LocatedModel:
+    """A model's folder and what identifies it."""
+
+    name: str
+    folder: Path
+    identity: dict[str, Any]
+    """What changes the numbers: a commit hash (hub) or hashes of the files (local)."""
+    n_layers: int
+    d_model: int
+    family: str
+    """Hugging Face's model type, e.g. "llama"."""
+    licence: str | None = None
+
+
+def locate_model(name: str, revision: str | None = None) -> LocatedModel:
+    """Resolve "packaged/NAME", a local folder, or a hub name.
+
+    Raises:
+        ModelError: the model cannot be had, or its folder is no Hugging Face model.
+    """
+    if name.startswith(PREFIX):
+        folder = packaged_folder(name)
+        short = name.removeprefix(PREFIX)
+        receipt = read_json(folder / "converted.json")
+        # The converted weights, not the GGUF file, are what the numbers come from.
+        identity = {"packaged": short, "weights": receipt["sha256"]["model.safetensors"]}
+        return _describe(name, folder, identity, PACKAGED[short].licence)
+    local = Path(name).expanduser()
+    if local.is_dir():
+        return _describe(name, local, _file_hashes(local), None)
+    if name.startswith((".", "/", "~")) or local.exists():
+        raise ModelError(f"The model '{name}' is not a folder. Give a folder in Hugging Face format, a hub name, or packaged/NAME.")
+    folder = snapshot(name, revision, [*_SMALL, _WEIGHTS[0]], what=f"the model {name}", error=ModelError)
+    if not any(folder.glob(_WEIGHTS[0])):
+        folder = snapshot(name, revision, [*_SMALL, _WEIGHTS[1]], what=f"the model {name}", error=ModelError)
+    return _describe(name, folder, {"hub": name, "commit": folder.name}, None)
+
+
+def _file_hashes(folder: Path) -> dict[str, Any]:
+    kinds = ("config.json", "tokenizer*", "special_tokens_map.json", *_WEIGHTS)
+    files = sorted({path for kind in kinds for path in folder.glob(kind) if path.is_file()})
+    return {"files": {path.name: sha256_file(path) for path in files}}
+
+
+def _describe(name: str, folder: Path, identity: dict[str, Any], licence: str | None) -> LocatedModel:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"The model folder {folder} has no config.json; it is not in Hugging Face format.")
+    try:
+        config = read_json(path)
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{path} is not valid JSON: {error}.") from error
+    text = config.get("text_config", config)
+    n_layers = text.get("num_hidden_layers", text.get("n_layer"))
+    d_model = text.get("hidden_size", text.get("n_embd"))
+    if not isinstance(n_layers, int) or not isinstance(d_model, int):
+        raise ModelError(f"{path} does not say num_hidden_layers and hidden_size; this is not a transformer language model.")
+    return LocatedModel(name, folder, identity, n_layers, d_model, str(config.get("model_type")), licence)

@@ -1,0 +1,177 @@
+"""A Hugging Face language model cut off after the deepest block that is read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mosaic_sae.errors import ModelError
+from mosaic_sae.models.blocks import find_blocks, module_for
+from mosaic_sae.models.hook_points import HookPoint
+from mosaic_sae.models.locate import LocatedModel
+from mosaic_sae.models.tokenise import TokenisedTexts, TokenPolicy, adds_bos_itself, tokenise
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+# Gemma's activations overflow float16 (transformers issue 31931).
+_NO_FLOAT16 = ("gemma", "paligemma")
+# Longest input when neither the tokenizer nor the model states one.
+_FALLBACK_LENGTH = 2048
+
+
+class TextModel:
+    """Captures activations at hook points; blocks deeper than the deepest one, the final norm and the head never run."""
+
+    def __init__(self, located: LocatedModel, points: Sequence[HookPoint], device: str = "auto", dtype: str = "auto") -> None:
+        """Load the model from its folder.
+
+        Args:
+            located: where the model is.
+            points: hook points that ``capture`` will return.
+            device: "auto", "cpu", "cuda", ...
+            dtype: "auto", "float32", "bfloat16" or "float16".
+
+        Raises:
+            ModelError: the model cannot be loaded, or a hook point does not exist in it.
+        """
+        import torch
+        from transformers import AutoModel
+
+        self.name = located.name
+        self.d_model = located.d_model
+        self.n_layers = located.n_layers
+        self.points = sorted(set(points))
+        self.device = torch.device(resolve_device(device))
+        self.dtype_name = resolve_dtype(dtype, str(self.device), located)
+        self.tokenizer = load_tokenizer(located)
+        quiet_transformers()
+        try:
+            model = AutoModel.from_pretrained(located.folder, dtype=getattr(torch, self.dtype_name), local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"Cannot load the model {located.name} from {located.folder}: {error}") from error
+        blocks = find_blocks(model, located.n_layers)
+        for point in self.points:
+            module_for(blocks, point)
+        # Deleting the deeper blocks stops the pass early and frees their memory.
+        del blocks[self.points[-1].layer + 1 :]
+        self.model = model.to(self.device).eval().requires_grad_(False)
+        self._blocks = blocks
+
+    def capture(self, ids: torch.Tensor) -> dict[HookPoint, torch.Tensor]:
+        """Run one right-padded batch.
+
+        No attention mask is passed: attention is causal and padding is on the right, so no real token sees a pad.
+
+        Args:
+            ids: int64 [batch seq] token ids.
+
+        Returns:
+            Activations [batch seq d_model] per hook point, in the model's dtype.
+
+        Raises:
+            ModelError: a hook point was not reached.
+        """
+        import torch
+
+        found: dict[HookPoint, torch.Tensor] = {}
+
+        def keep(point: HookPoint) -> Any:
+            def hook(_module: Any, _inputs: Any, output: Any) -> None:
+                found[point] = output[0] if isinstance(output, tuple) else output
+
+            return hook
+
+        with ExitStack() as stack, torch.inference_mode():
+            for point in self.points:
+                handle = module_for(self._blocks, point).register_forward_hook(keep(point))
+                stack.callback(handle.remove)
+            self.model(input_ids=ids.to(self.device), use_cache=False)
+        if missing := [str(point) for point in self.points if point not in found]:
+            raise ModelError(f"The model {self.name} ran without reaching {', '.join(missing)}.")
+        return found
+
+    def tokenise(self, texts: list[str], policy: TokenPolicy) -> TokenisedTexts:
+        """Tokenise texts with this model's tokenizer."""
+        return tokenise(self.tokenizer, texts, policy)
+
+
+def quiet_transformers() -> None:
+    """Silence transformers' progress bars and its report on the unused head; our own progress says what goes on."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def load_tokenizer(located: LocatedModel) -> Any:
+    """Load a located model's tokenizer.
+
+    Raises:
+        ModelError: the folder has no usable tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(located.folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"The model {located.name} has no usable tokenizer in {located.folder}: {error}") from error
+
+
+def make_policy(tokenizer: Any, located: LocatedModel, prepend_bos: bool | None, pool_special: bool, max_length: int | None) -> TokenPolicy:
+    """Resolve what is left open: BOS as the tokenizer does it, length as the model allows.
+
+    Args:
+        tokenizer: the model's tokenizer.
+        located: the model.
+        prepend_bos: None = as the tokenizer does it.
+        pool_special: whether special tokens count in pooling.
+        max_length: None = as long as the model allows.
+    """
+    from transformers import AutoConfig
+
+    bos = adds_bos_itself(tokenizer) if prepend_bos is None else prepend_bos
+    if max_length is None:
+        config = AutoConfig.from_pretrained(located.folder, local_files_only=True).get_text_config()
+        stated = getattr(config, "max_position_embeddings", None) or _FALLBACK_LENGTH
+        max_length = min(stated, tokenizer.model_max_length)
+    return TokenPolicy(prepend_bos=bos, pool_special=pool_special, max_length=max_length)
+
+
+def resolve_device(device: str) -> str:
+    """Return the device that "auto" stands for: CUDA, else Apple's MPS, else the CPU."""
+    import torch
+
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def resolve_dtype(dtype: str, device: str, located: LocatedModel) -> str:
+    """Return the precision that "auto" stands for: bfloat16 where the processor computes in it, else float32.
+
+    Raises:
+        ModelError: float16 was asked of a model whose activations overflow it.
+    """
+    import torch
+
+    if dtype == "float16" and located.family.startswith(_NO_FLOAT16):
+        raise ModelError(f"settings.dtype is float16, but activations of {located.name} overflow it. Use bfloat16, float32 or auto.")
+    if dtype != "auto":
+        return dtype
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if device == "cpu" and _cpu_computes_bfloat16() else "float32"
+
+
+def _cpu_computes_bfloat16() -> bool:
+    """Whether the CPU has instructions for bfloat16; elsewhere it is emulated, some 40 times slower than float32."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.is_file() and bool({"avx512_bf16", "amx_bf16"} & set(cpuinfo.read_text(encoding="ascii", errors="replace").split()))

@@ -1,0 +1,40 @@
+"""What a run would do, point by point, and why. ``run`` asks the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mosaic_sae.config.load import Loaded
+from mosaic_sae.pipeline.grid import Point
+from mosaic_sae.pipeline.work import extraction_state, prepare
+
+
+@dataclass(frozen=True)
+class PlannedPoint:
+    """A point, whether it would be run, and why."""
+
+    key: dict[str, Any]
+    action: Literal["run", "skip"]
+    reason: str
+
+
+def make_plan(loaded: Loaded) -> list[PlannedPoint]:
+    """List all points of a config.
+
+    Raises:
+        MosaicError: a dataset, model or SAE cannot be had.
+    """
+    work = prepare(loaded.experiment)
+    planned = []
+    for pairing in work.pairings:
+        missing = extraction_state(pairing, loaded.experiment)
+        planned.extend(_plan(point, missing or "no result yet; features are on disk") for point in pairing.points)
+    planned.extend(_plan(point, "no result yet") for _, point in work.dataset_points)
+    return planned
+
+
+def _plan(point: Point, why: str) -> PlannedPoint:
+    if point.is_done:
+        return PlannedPoint(point.key, "skip", f"done ({point.fingerprint})")
+    return PlannedPoint(point.key, "run", why)

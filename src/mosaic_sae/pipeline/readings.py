@@ -1,0 +1,161 @@
+"""What a run reads from one model: hook points, SAEs, the token policy, and the fingerprints that follow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mosaic_sae.config.schema import Experiment, ModelEntry
+from mosaic_sae.errors import ConfigError, SaeError
+from mosaic_sae.fingerprint import fingerprint
+from mosaic_sae.models.hook_points import SITE_OF_LOCATION, HookPoint
+from mosaic_sae.models.locate import LocatedModel, locate_model
+from mosaic_sae.models.text import load_tokenizer, make_policy, resolve_device, resolve_dtype
+from mosaic_sae.models.tokenise import TokenPolicy
+from mosaic_sae.pipeline.layout import StoreLayout
+from mosaic_sae.sae.load import load_sae
+from mosaic_sae.sae.random import random_sae
+from mosaic_sae.sae.releases import sae_block_of
+
+if TYPE_CHECKING:
+    from mosaic_sae.sae.base import SparseAutoencoder
+    from mosaic_sae.sources.base import Examples
+
+# L0 of the random control when the SAE's files do not state one.
+_USUAL_L0 = 64
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One SAE at one hook point."""
+
+    point: HookPoint
+    name: str
+    sae: SparseAutoencoder
+    is_control: bool = False
+    """True for the random SAE that stands beside a trained one."""
+
+
+@dataclass(frozen=True)
+class ModelReadings:
+    """Everything that is read from one model in one pass."""
+
+    located: LocatedModel
+    tokenizer: Any
+    dtype: str
+    policy: TokenPolicy
+    points: tuple[HookPoint, ...]
+    """Hook points, without repeats, in order of depth."""
+    readings: tuple[Reading, ...]
+    max_norm: dict[HookPoint, float | None]
+    """Largest activation norm of a token that counts, per hook point; None = no limit."""
+
+
+def resolve_model(experiment: Experiment, entry: ModelEntry) -> ModelReadings:
+    """Find a model and its SAEs; no weights of the model are loaded.
+
+    Raises:
+        MosaicError: something cannot be found, does not fit, or contradicts something else.
+    """
+    settings, tokens = experiment.settings, experiment.tokens
+    # SAEs come first: that none is known is the quicker error, and it needs no model.
+    site = SITE_OF_LOCATION[settings.sae_location]
+    blocks = {(layer, width): sae_block_of(entry, site, layer, width) for layer in entry.layers for width in entry.widths or [None]}
+    located = locate_model(entry.name, entry.revision)
+    readings: list[Reading] = []
+    for (layer, width), block in blocks.items():
+        sae = load_sae(block, layer, width, site)
+        if sae.d_model != located.d_model:
+            raise SaeError(
+                f"The SAE {sae.metadata.name} reads activations of width {sae.d_model}, but {entry.name} has d_model {located.d_model}. "
+                "It belongs to another model; change models.sae."
+            )
+        readings.append(Reading(HookPoint(layer, site), sae.metadata.name, sae))
+        if "random_sae" in experiment.classification_params.baselines:
+            control = random_sae(sae, sae.metadata.l0 or sae.k or min(_USUAL_L0, sae.d_sae // 4), settings.seed)
+            readings.append(Reading(HookPoint(layer, site), control.metadata.name, control, is_control=True))
+    tokenizer = load_tokenizer(located)
+    bos = {"always": True, "never": False, "auto": _bos_of_saes(readings)}[tokens.prepend_bos]
+    points = tuple(sorted({reading.point for reading in readings}))
+    return ModelReadings(
+        located=located,
+        tokenizer=tokenizer,
+        dtype=resolve_dtype(settings.dtype, resolve_device(settings.device), located),
+        policy=make_policy(tokenizer, located, bos, tokens.bos == "include", tokens.max_length),
+        points=points,
+        readings=tuple(readings),
+        max_norm={point: _max_norm(point, readings, tokens.max_norm) for point in points},
+    )
+
+
+def _bos_of_saes(readings: list[Reading]) -> bool | None:
+    stated = {reading.sae.metadata.prepend_bos for reading in readings} - {None}
+    if len(stated) > 1:
+        raise ConfigError(
+            "Some SAEs of this model were trained with a BOS token and some without. Set tokens.prepend_bos to always or never."
+        )
+    return stated.pop() if stated else None
+
+
+def _max_norm(point: HookPoint, readings: list[Reading], wanted: float | str | None) -> float | None:
+    if wanted != "auto":
+        return wanted  # type: ignore[return-value]
+    stated = {reading.sae.metadata.max_norm for reading in readings if reading.point == point}
+    if len(stated) > 1:
+        raise ConfigError(f"SAEs at {point} state different activation-norm limits ({stated}). Set tokens.max_norm to a number or null.")
+    return stated.pop()
+
+
+@dataclass(frozen=True)
+class StorePlace:
+    """Where a store is and what its numbers depend on."""
+
+    folder: Path
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class StorePlaces:
+    """All stores of one model on one dataset."""
+
+    examples: Path
+    tokens: StorePlace
+    activations: dict[HookPoint, StorePlace]
+    dense: dict[HookPoint, StorePlace]
+    latents: dict[str, StorePlace]
+    """By reading name."""
+
+
+def places(model: ModelReadings, examples: Examples, base: Path, store_dtype: str) -> StorePlaces:
+    """Derive all store folders from what changes their numbers."""
+    layout = StoreLayout(base, model.located.name, examples.name)
+    policy = {"bos": model.policy.prepend_bos, "special": model.policy.pool_special, "max_length": model.policy.max_length}
+    tokens = fingerprint({"examples": examples.fingerprint, "model": model.located.identity, "tokens": policy})
+    activations, dense, latents = {}, {}, {}
+    for point in model.points:
+        acts = fingerprint({"tokens": tokens, "dtype": model.dtype, "point": str(point)})
+        pooled = fingerprint({"activations": acts, "max_norm": model.max_norm[point]})
+        activations[point] = StorePlace(layout.activations(point, acts), acts)
+        dense[point] = StorePlace(layout.dense(point, pooled), pooled)
+        for reading in model.readings:
+            if reading.point == point:
+                key = fingerprint({"pooled_from": pooled, "sae": reading.sae.fingerprint, "values": store_dtype})
+                latents[reading.name] = StorePlace(layout.latents(point, reading.name, key), key)
+    return StorePlaces(layout.examples(examples.fingerprint), StorePlace(layout.tokens(tokens), tokens), activations, dense, latents)
+
+
+def describe(model: ModelReadings, examples: Examples) -> dict[str, Any]:
+    """Provenance for manifests and points: the model, the data and the token policy."""
+    return json.loads(
+        json.dumps({
+            "dataset": {"name": examples.name, "fingerprint": examples.fingerprint, **examples.provenance},
+            "model": {"name": model.located.name, "dtype": model.dtype, "licence": model.located.licence, **model.located.identity},
+            "tokens": {
+                "prepend_bos": model.policy.prepend_bos,
+                "pool_special": model.policy.pool_special,
+                "max_length": model.policy.max_length,
+            },
+        })
+    )

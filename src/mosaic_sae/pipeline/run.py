@@ -1,0 +1,256 @@
+"""The one place that knows the order of the steps: extract, classify, evidence, table, report."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mosaic_sae.config.load import Loaded
+from mosaic_sae.config.schema import Experiment
+from mosaic_sae.errors import MosaicError, StoreError
+from mosaic_sae.explain.evidence import collect_evidence
+from mosaic_sae.fsio import read_json, write_json, write_text
+from mosaic_sae.log import format_seconds, log_file
+from mosaic_sae.pipeline import provenance
+from mosaic_sae.pipeline.classify import Failure, Labelled, classify
+from mosaic_sae.pipeline.extract import extract as extract_stores
+from mosaic_sae.pipeline.fit_check import read_check
+from mosaic_sae.pipeline.grid import Point, split_identity
+from mosaic_sae.pipeline.layout import evidence_path, run_folder, split_path
+from mosaic_sae.pipeline.results import write_results
+from mosaic_sae.pipeline.work import Pairing, Work, extraction_state, prepare
+from mosaic_sae.report.write import write_report
+from mosaic_sae.sources.splits import Split, duplicate_units, make_split
+from mosaic_sae.store.format import read_manifest
+from mosaic_sae.store.reader import LatentStore, TokenStore
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run came to."""
+
+    failed: list[Failure]
+    run_folder: Path
+
+
+@dataclass
+class _Record:
+    """Content of run.json, rewritten as the run goes on."""
+
+    folder: Path
+    content: dict[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def write(self, **changes: Any) -> None:
+        """Change some values and write the file."""
+        self.content |= changes
+        write_json(self.folder / "run.json", self.content | {"seconds": {name: round(value, 2) for name, value in self.seconds.items()}})
+
+    def time(self, name: str, started: float) -> None:
+        """Note how long a step took."""
+        self.seconds[name] = time.monotonic() - started
+
+
+def run(loaded: Loaded, extract: bool = True, classify: bool = True) -> RunSummary:
+    """Run a config; whatever is on disk already is not done again.
+
+    Args:
+        loaded: the config.
+        extract: run the models where stores are incomplete.
+        classify: evaluate points and write the report; without ``extract``, stores must be complete.
+
+    Raises:
+        MosaicError: something the user can mend; single points that fail are listed in the summary instead.
+    """
+    experiment = loaded.experiment
+    folder = run_folder(experiment.settings.base_classify_dir, loaded.name)
+    record = _Record(folder, _header(loaded.name))
+    with log_file(folder / "log.txt"):
+        write_text(folder / "config.yaml", loaded.text)
+        record.write()
+        try:
+            failed = _run(experiment, record, extract, classify)
+        except KeyboardInterrupt:
+            record.write(status="interrupted", finished=_now())
+            raise
+        except BaseException as error:
+            record.write(status="failed", finished=_now(), error=str(error))
+            raise
+    return RunSummary(failed, folder)
+
+
+def _header(name: str) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "name": name,
+        "status": "running",
+        "started": _now(),
+        "finished": None,
+        "versions": provenance.versions(),
+        "git": provenance.git_state(),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "points": {"done": 0, "skipped": 0, "failed": []},
+        "datasets": [],
+        "models": [],
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _run(experiment: Experiment, record: _Record, extract: bool, classify: bool) -> list[Failure]:
+    started = time.monotonic()
+    work = prepare(experiment)
+    record.time("prepare", started)
+    started = time.monotonic()
+    for pairing in work.pairings:
+        if extract:
+            extract_stores(pairing.model, pairing.examples, pairing.places, experiment.settings)
+        elif missing := extraction_state(pairing, experiment):
+            raise StoreError(
+                f"Classification needs stored features, but {missing}. Run without --classify-only, or with --extract-only first."
+            )
+    record.time("extract", started)
+    record.write(models=[facts for pairing in work.pairings for facts in _model_facts(pairing)])
+    if not classify:
+        record.write(status="done", finished=_now())
+        return []
+    started = time.monotonic()
+    failed = _classify(experiment, work, record)
+    record.time("classify", started)
+    started = time.monotonic()
+    _collect_evidence(experiment, work)
+    points = [point.folder for point in work.points if point.is_done]
+    write_results(points, experiment.settings.base_classify_dir, record.folder)
+    record.time("evidence", started)
+    record.write(status="done", finished=_now())
+    started = time.monotonic()
+    write_report(record.folder)
+    record.time("report", started)
+    record.write()
+    logger.info("Done in %s", format_seconds(sum(record.seconds.values())))
+    return failed
+
+
+def _classify(experiment: Experiment, work: Work, record: _Record) -> list[Failure]:
+    data = {examples.name: _labelled(experiment, entry, examples) for entry, examples in work.datasets}
+    record.write(datasets=[_dataset_facts(examples, data[examples.name], work) for _, examples in work.datasets])
+    seed = experiment.settings.seed
+    todo: list[tuple[Point, dict[str, Any]]] = []
+    for pairing in work.pairings:
+        manifests = _manifests(pairing)
+        for point in pairing.points:
+            if not point.is_done:
+                name = point.key["sae"] or ""
+                todo.append((point, provenance.of_reading(pairing.model, pairing.examples, pairing.places, name, seed, manifests)))
+    todo += [(point, provenance.of_dataset(examples, seed)) for examples, point in work.dataset_points if not point.is_done]
+    failed = classify(todo, data, experiment.classification_params, experiment.settings.tree_depth, seed)
+    for failure in failed:
+        logger.error("Failed: %s\n%s", failure.key, failure.error)
+    record.write(
+        points={
+            "done": len(todo) - len(failed),
+            "skipped": len(work.points) - len(todo),
+            "failed": [{"key": failure.key, "error": failure.error.strip().splitlines()[-1]} for failure in failed],
+        }
+    )
+    return failed
+
+
+def _labelled(experiment: Experiment, entry: Any, examples: Any) -> Labelled:
+    """Make the splits of a dataset and save their ids."""
+    settings = experiment.settings
+    splits: dict[str, Split | MosaicError] = {}
+    for spec in entry.splits:
+        try:
+            split = make_split(examples, spec, settings.test_size, settings.seed)
+        except MosaicError as error:
+            splits[spec.label] = error
+            continue
+        splits[spec.label] = split
+        path = split_path(
+            settings.base_classify_dir, examples.name, spec.label, split_identity(examples, spec, settings.test_size, settings.seed)
+        )
+        if not path.is_file():
+            sides = {"train": [examples.ids[row] for row in split.train], "test": [examples.ids[row] for row in split.test]}
+            write_json(path, {"dataset": examples.name, "split": spec.model_dump(), "notes": split.notes, **sides})
+    return Labelled(examples.name, examples.ids, examples.texts, examples.labels, duplicate_units(examples), splits)
+
+
+def _manifests(pairing: Pairing) -> dict[str, Any]:
+    manifests = {name: read_manifest(place.folder) for name, place in pairing.places.latents.items()}
+    return manifests | {"tokens": read_manifest(pairing.places.tokens.folder)}
+
+
+def _model_facts(pairing: Pairing) -> list[dict[str, Any]]:
+    facts = []
+    for reading in pairing.model.readings:
+        check = read_check(pairing.places, reading.name)
+        where = {"dataset": pairing.examples.name, "layer": reading.point.layer, "site": reading.point.site}
+        tokens = read_manifest(pairing.places.tokens.folder)["totals"]["tokens"]
+        counted = read_manifest(pairing.places.latents[reading.name].folder)["totals"]["tokens"]
+        about = {
+            "name": pairing.model.located.name,
+            "sae": reading.name,
+            "control": reading.is_control,
+            "max_norm": pairing.model.max_norm[reading.point],
+        }
+        facts.append(about | where | {"tokens_read": tokens, "tokens_counted": counted} | check)
+    return facts
+
+
+def _dataset_facts(examples: Any, data: Labelled, work: Work) -> dict[str, Any]:
+    truncated = max(
+        (read_manifest(p.places.tokens.folder)["totals"]["truncated"] for p in work.pairings if p.examples is examples), default=0
+    )
+    return {
+        "name": examples.name,
+        "rows": len(examples),
+        "skipped": len(examples.skipped),
+        "skipped_ids": [{"id": row.id, "reason": row.reason} for row in examples.skipped[:100]],
+        "truncated": truncated,
+        "classes": {label: examples.labels.count(label) for label in examples.classes},
+        "splits": {
+            name: {"error": str(split)}
+            if isinstance(split, MosaicError)
+            else {"train": len(split.train), "test": len(split.test), "notes": split.notes}
+            for name, split in data.splits.items()
+        },
+        "licence": examples.provenance.get("licence"),
+        "provenance": examples.provenance,
+    }
+
+
+def _collect_evidence(experiment: Experiment, work: Work) -> None:
+    """Gather what the latents fire on that some probe or tree of this run uses."""
+    for pairing in work.pairings:
+        for reading in pairing.model.readings:
+            done = [
+                point
+                for point in pairing.points
+                if point.key["sae"] == reading.name and point.key["representation"] == "sae" and point.is_done
+            ]
+            latents = {latent for point in done for latent in _latents_shown(point)}
+            if not latents:
+                continue
+            place = pairing.places.latents[reading.name]
+            path = evidence_path(experiment.settings.base_classify_dir, place.fingerprint)
+            if path.is_file() and latents <= {int(latent) for latent in read_json(path)["latents"]}:
+                continue
+            tokens = TokenStore(pairing.places.tokens.folder, pairing.model.tokenizer)
+            write_json(path, collect_evidence(LatentStore(place.folder), tokens, pairing.examples, latents))
+
+
+def _latents_shown(point: Point) -> set[int]:
+    content = read_json(point.folder / "point.json")
+    nodes = content["tree"]["nodes"] if content["tree"] else []
+    return {top["latent"] for top in content["top_latents"]} | {node["latent"] for node in nodes if node["latent"] is not None}

@@ -1,0 +1,78 @@
+"""The stores of one model on one dataset, each with the sink that fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mosaic_sae.config.schema import Settings
+from mosaic_sae.models.hook_points import HookPoint
+from mosaic_sae.models.text import resolve_device
+from mosaic_sae.pipeline.readings import ModelReadings, StorePlace, StorePlaces, describe
+from mosaic_sae.pipeline.sinks import ActivationSink, DenseSink, LatentSink, Sink, TokenBatch
+from mosaic_sae.store.writer import StoreWriter
+
+if TYPE_CHECKING:
+    from mosaic_sae.sae.base import SparseAutoencoder
+    from mosaic_sae.sources.base import Examples
+
+
+@dataclass(frozen=True)
+class Target:
+    """A store to fill from the activations at one hook point."""
+
+    writer: StoreWriter
+    point: HookPoint
+    max_norm: float | None
+    make_sink: Callable[[int], Sink]
+    """From the number of rows of a shard to its sink."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """All stores of one model on one dataset."""
+
+    tokens: StoreWriter
+    activations: list[Target]
+    final: list[Target]
+    """Pooled hidden states and sparse latents: what classifiers read."""
+
+
+def make_targets(model: ModelReadings, examples: Examples, places: StorePlaces, settings: Settings) -> Targets:
+    """Describe the stores; nothing is written."""
+    about = describe(model, examples)
+    device = resolve_device(settings.device)
+    d_model = model.located.d_model
+
+    def writer(place: StorePlace, kind: str, **more: Any) -> StoreWriter:
+        return StoreWriter(place.folder, kind, place.fingerprint, len(examples), settings.shard_rows, about | more)
+
+    activations, final = [], []
+    for point in model.points:
+        limit = model.max_norm[point]
+        where: dict[str, Any] = {"point": str(point), "d_model": d_model}
+        activations.append(Target(writer(places.activations[point], "activations", **where), point, None, ActivationSink))
+        pooled = writer(places.dense[point], "dense", max_norm=limit, **where)
+        final.append(Target(pooled, point, limit, lambda n_rows: DenseSink(n_rows, d_model)))
+    for reading in model.readings:
+        limit = model.max_norm[reading.point]
+        more = {"point": str(reading.point), "max_norm": limit, "sae": reading.name, "d_sae": reading.sae.d_sae}
+        latents = writer(places.latents[reading.name], "latents", sae_fingerprint=reading.sae.fingerprint, **more)
+        final.append(Target(latents, reading.point, limit, _latent_sink(reading.sae.to(device), settings.store_dtype)))
+    return Targets(writer(places.tokens, "tokens"), activations, final)
+
+
+def _latent_sink(sae: SparseAutoencoder, store_dtype: str) -> Callable[[int], Sink]:
+    # A function of its own, so that each sink keeps its SAE and not the loop's last one.
+    return lambda n_rows: LatentSink(n_rows, sae, store_dtype)
+
+
+def feed(sinks: list[tuple[Target, Sink]], batches: dict[HookPoint, TokenBatch]) -> None:
+    """Give each sink the tokens at its hook point that are below its norm limit."""
+    within: dict[tuple[HookPoint, float | None], TokenBatch] = {}
+    for target, sink in sinks:
+        key = (target.point, target.max_norm)
+        if key not in within:
+            within[key] = batches[target.point].below(target.max_norm)
+        sink.add(within[key])

@@ -1,0 +1,77 @@
+"""A config made concrete: datasets loaded, models found, stores placed, points listed. ``plan`` and ``run`` share it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mosaic_sae.config.schema import DatasetEntry, Experiment
+from mosaic_sae.errors import ConfigError
+from mosaic_sae.pipeline.extract import is_extracted
+from mosaic_sae.pipeline.grid import Point, PointMaker
+from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces, places, resolve_model
+from mosaic_sae.sources.load import load_examples
+
+if TYPE_CHECKING:
+    from mosaic_sae.sources.base import Examples
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """One model on one dataset."""
+
+    model: ModelReadings
+    examples: Examples
+    places: StorePlaces
+    points: list[Point]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything a run has to do."""
+
+    datasets: list[tuple[DatasetEntry, Examples]]
+    pairings: list[Pairing]
+    dataset_points: list[tuple[Examples, Point]] = field(default_factory=list)
+
+    @property
+    def points(self) -> list[Point]:
+        """All points, those without a model last."""
+        return [point for pairing in self.pairings for point in pairing.points] + [point for _, point in self.dataset_points]
+
+
+def prepare(experiment: Experiment) -> Work:
+    """Load datasets and find models; nothing is computed.
+
+    Raises:
+        MosaicError: a dataset, model or SAE cannot be had.
+    """
+    if experiment.settings.model_type == "vlm":
+        raise ConfigError("settings.model_type: vlm is not supported by this release; it reads text with model_type: llm.")
+    if experiment.settings.cuda_visible_devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = experiment.settings.cuda_visible_devices
+    # Models first: a model that cannot be had is known at once, while a dataset may take long to load.
+    models = [resolve_model(experiment, entry) for entry in experiment.models]
+    datasets = [(entry, load_examples(entry, experiment.settings.seed)) for entry in experiment.datasets]
+    _check_names([examples.name for _, examples in datasets])
+    pairings, dataset_points = [], []
+    for entry, examples in datasets:
+        maker = PointMaker(experiment, entry, examples)
+        for model in models:
+            where = places(model, examples, experiment.settings.base_save_dir, experiment.settings.store_dtype)
+            pairings.append(Pairing(model, examples, where, maker.of_model(model, where)))
+        dataset_points.extend((examples, point) for point in maker.of_dataset())
+    return Work(datasets, pairings, dataset_points)
+
+
+def _check_names(names: list[str]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"datasets: {', '.join(twice)} is listed twice; results are told apart by name. Give one config per variant.")
+
+
+def extraction_state(pairing: Pairing, experiment: Experiment) -> str | None:
+    """Say what is missing of a pairing's stores, or None."""
+    if is_extracted(pairing.model, pairing.examples, pairing.places, experiment.settings):
+        return None
+    return f"{pairing.examples.name} has yet to be extracted with {pairing.model.located.name}"

@@ -1,0 +1,1 @@
+"""Tables, figures, verdicts and the report that a run leaves behind."""

@@ -1,0 +1,65 @@
+"""A decision tree as indented rules in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mosaic_sae.explain.cards import card_of, summary
+from mosaic_sae.report.names import present
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One node of a tree, in the order of reading: a node, its left part, its right part."""
+
+    node: int
+    depth: int
+    came: str
+    """The answer that leads here from the node above: "", "no", "yes", "no (≤ 0.5)", "yes (> 0.5)"."""
+    latent: int | None
+    """What the node asks; None at a leaf."""
+    question: str
+    fires_on: str
+    n: int
+    counts: list[float]
+    label: str
+
+    @property
+    def leaf(self) -> bool:
+        """Whether the node decides."""
+        return self.latent is None
+
+
+def tree_rules(point: Mapping[str, Any], evidence: Mapping[str, Any] | None = None) -> list[Rule]:
+    """Walk the tree of a point depth first; empty when the point has none."""
+    tree = point.get("tree")
+    if not tree or not tree["nodes"]:
+        return []
+    nodes = {node["id"]: node for node in tree["nodes"]}
+    pooling, threshold = point["key"].get("pooling") or "value", point["key"].get("binarise")
+    rules: list[Rule] = []
+    waiting: list[tuple[int, int, str]] = [(tree["nodes"][0]["id"], 0, "")]
+    while waiting and len(rules) < len(nodes):  # the bound holds even for a damaged file whose nodes form a ring
+        node_id, depth, came = waiting.pop()
+        node = nodes[node_id]
+        latent = node.get("latent")
+        question = "" if latent is None else _question(latent, pooling, threshold, node["threshold"])
+        fires_on = "" if latent is None else summary(card_of(evidence, latent), 3)
+        rules.append(Rule(node_id, depth, came, latent, question, fires_on, int(node["n"]), list(node["counts"]), str(node["class"])))
+        if latent is not None:
+            no, yes = _answers(threshold, node["threshold"])
+            waiting.append((node["right"], depth + 1, yes))
+            waiting.append((node["left"], depth + 1, no))
+    return rules
+
+
+def _question(latent: int, pooling: str, threshold: Any, cut: float) -> str:
+    if present(threshold):
+        return f"Does the {pooling} of latent {latent} reach {threshold:g}?"
+    return f"Is the {pooling} of latent {latent} above {cut:.4g}?"
+
+
+def _answers(threshold: Any, cut: float) -> tuple[str, str]:
+    return ("no", "yes") if present(threshold) else (f"no (≤ {cut:.4g})", f"yes (> {cut:.4g})")

@@ -1,0 +1,116 @@
+"""What the numbers of one dataset and split say, in one or two plain sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from mosaic_sae.report.names import CLASSIFIERS, IN_SENTENCES, REPRESENTATIONS, binarise_name, interval, number, present
+
+CHANCE_MARGIN = 0.05
+OUTCOMES = {"sae": "SAE ahead", "baseline": "baseline ahead", "close": "no clear winner", "none": "not compared"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome in words.
+
+    ``outcome`` is "sae" (the SAE probe is ahead), "baseline" (a baseline is ahead), "close" (intervals overlap) or "none".
+    """
+
+    outcome: str
+    headline: str
+    detail: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """Headline and detail as one paragraph."""
+        return f"{self.headline} {self.detail}".strip()
+
+
+def verdict(scores: pd.DataFrame) -> Verdict:
+    """Compare the CV-chosen SAE probe with the strongest baseline, and check the controls.
+
+    The SAE probe (logistic or tree) is chosen by its cross-validated score. It is held against the baseline with the highest *test*
+    score, the hardest opponent: that choice can only speak against the SAE probe.
+
+    Args:
+        scores: frame of ``tables.scores`` for one dataset and split.
+    """
+    probes, baselines = scores[scores["role"] == "sae"], scores[scores["role"] == "baseline"]
+    warnings = _control_warnings(scores)
+    if probes.empty:
+        return Verdict("none", "No SAE probe was fitted here, so there is nothing to compare.", warnings=warnings)
+    probe = probes.sort_values(["cv_macro_f1", "fingerprint"], ascending=[False, True]).iloc[0]
+    warnings += _random_sae_warning(scores, probe)
+    if baselines.empty:
+        return Verdict(
+            "none",
+            f"The CV-chosen SAE probe ({_described(probe)}) reaches {_score(probe)}.",
+            "No baseline was run, so this cannot be judged.",
+            warnings,
+        )
+    rival = baselines.sort_values(["macro_f1", "fingerprint"], ascending=[False, True]).iloc[0]
+    n_test = f"Macro F1 on {int(probe['n_test']):,} test examples"
+    ours, theirs = f"the CV-chosen SAE probe ({_described(probe)}) reaches {_score(probe)}", f"{_short(rival)} {_score(rival)}"
+    if probe["macro_f1_low"] > rival["macro_f1_high"]:
+        headline = f"The SAE probe ({_described(probe)}, chosen by CV) is ahead: {_score(probe)}; the strongest baseline is {theirs}."
+        return Verdict("sae", headline, f"{n_test}; the intervals do not overlap.", warnings)
+    if rival["macro_f1_low"] > probe["macro_f1_high"]:
+        return Verdict(
+            "baseline",
+            f"{_capital(_short(rival))} is ahead: {_score(rival)}; {ours}.",
+            f"{n_test}; the intervals do not overlap.",
+            warnings,
+        )
+    detail = f"{n_test}; the intervals overlap, so this test set does not separate the two."
+    if rival["macro_f1"] > probe["macro_f1"]:
+        return Verdict("close", f"No clear winner, {_short(rival)} a little higher: {_score(rival)}; {ours}.", detail, warnings)
+    return Verdict("close", f"No clear winner: {ours}; the strongest baseline, {theirs}.", detail, warnings)
+
+
+def _short(row: pd.Series) -> str:
+    name = row["representation"]
+    return IN_SENTENCES.get(name) or REPRESENTATIONS.get(name, str(name))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _described(row: pd.Series) -> str:
+    classifier = CLASSIFIERS.get(row["classifier"], str(row["classifier"]))
+    if not present(row["pooling"]):
+        return classifier
+    threshold = f" binarised at {binarise_name(row['binarise'])}" if present(row["binarise"]) else ""
+    return f"{classifier}, {row['pooling']} pooling{threshold}"
+
+
+def _score(row: pd.Series) -> str:
+    return f"{number(row['macro_f1'])} {interval(row['macro_f1_low'], row['macro_f1_high'])}".strip()
+
+
+def _random_sae_warning(scores: pd.DataFrame, probe: pd.Series) -> list[str]:
+    controls = scores[scores["representation"] == "random_sae"]
+    same = controls[controls["classifier"] == probe["classifier"]]
+    controls = same if len(same) else controls
+    if controls.empty:
+        return []
+    control = controls.sort_values(["macro_f1", "fingerprint"], ascending=[False, True]).iloc[0]
+    if probe["macro_f1_low"] > control["macro_f1_high"]:
+        return []
+    relation = "beats the trained one" if control["macro_f1_low"] > probe["macro_f1_high"] else "is not clearly below the trained one"
+    return [f"A random SAE of the same width {relation} here ({_score(control)}): the learned directions are not what makes the score."]
+
+
+def _control_warnings(scores: pd.DataFrame) -> list[str]:
+    shuffled = scores[scores["representation"] == "shuffled_labels"]
+    if shuffled.empty:
+        return []
+    row = shuffled.iloc[0]
+    chance = 1 / int(row["n_classes"])
+    if not present(row["macro_f1_low"]) or row["macro_f1_low"] <= chance + CHANCE_MARGIN:
+        return []
+    return [f"With shuffled labels the probe still reaches {_score(row)}, above chance ({chance:.2f}): look for a leak first."]

@@ -1,0 +1,183 @@
+"""A sparse autoencoder for inference: its arrays, its conventions, encode and decode."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from mosaic_sae.errors import SaeError
+from mosaic_sae.fingerprint import fingerprint
+from mosaic_sae.sae.architectures import check_arrays, encode_reference, fold
+from mosaic_sae.sae.encode import FusedEncoder
+from mosaic_sae.sae.latents import SparseLatents
+from mosaic_sae.sae.metadata import SaeMetadata
+from mosaic_sae.sae.normalise import check_normalisation, normalise
+
+__all__ = ["SaeMetadata", "SparseAutoencoder", "SparseLatents"]
+
+_ARRAY_NAMES = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold", "b_gate", "b_mag", "r_mag")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SparseAutoencoder:
+    """One SAE. Arrays are kept in float32; the object never changes, ``to`` returns another one.
+
+    Raises:
+        SaeError: the arrays do not fit the architecture or each other, or a convention is unknown.
+    """
+
+    metadata: SaeMetadata
+    architecture: str
+    """standard, gated, topk or jumprelu."""
+    W_enc: torch.Tensor
+    """[d_model d_sae]"""
+    W_dec: torch.Tensor
+    """[d_sae d_model]; row j is the decoder direction of latent j."""
+    b_dec: torch.Tensor
+    """[d_model]"""
+    b_enc: torch.Tensor | None = None
+    """[d_sae]; absent in gated SAEs."""
+    threshold: torch.Tensor | None = None
+    """[d_sae], jumprelu only."""
+    b_gate: torch.Tensor | None = None
+    """[d_sae], gated only."""
+    b_mag: torch.Tensor | None = None
+    """[d_sae], gated only."""
+    r_mag: torch.Tensor | None = None
+    """[d_sae], gated only; logarithm of the gain of the magnitude path."""
+    k: int | None = None
+    """Most active latents per token, topk only."""
+    rescale_acts_by_decoder_norm: bool = False
+    """Whether latents are measured as if decoder directions had norm 1, topk only."""
+    normalize_activations: str = "none"
+    """none, layer_norm or constant_norm_rescale."""
+    apply_b_dec_to_input: bool = True
+    """Whether b_dec is subtracted before encoding."""
+
+    def __post_init__(self) -> None:
+        where = f"'{self.metadata.name}'"
+        if self.W_enc.ndim != 2:
+            raise SaeError(f"SAE {where}: W_enc must have two axes [d_model d_sae], got {list(self.W_enc.shape)}.")
+        check_arrays(self.arrays, self.architecture, self.d_model, self.d_sae, where)
+        check_normalisation(self.normalize_activations, where)
+        if self.normalize_activations == "expected_average_only_in":
+            raise SaeError(f"SAE {where}: fold the factor of expected_average_only_in into the weights first (fold_scaling_factor).")
+        if (self.architecture == "topk") != (self.k is not None) or (self.k is not None and not 1 <= self.k <= self.d_sae):
+            raise SaeError(f"SAE {where} ({self.architecture}): a topk SAE, and only that, needs k from 1 to {self.d_sae}; got {self.k}.")
+        if self.rescale_acts_by_decoder_norm and self.architecture != "topk":
+            raise SaeError(f"SAE {where}: rescale_acts_by_decoder_norm belongs to topk SAEs, not to {self.architecture}.")
+        for name, array in self.arrays.items():
+            object.__setattr__(self, name, array.detach().to(torch.float32).contiguous())
+
+    def __repr__(self) -> str:
+        return f"SparseAutoencoder({self.metadata.name!r}, {self.architecture}, d_model={self.d_model}, d_sae={self.d_sae})"
+
+    @property
+    def d_model(self) -> int:
+        """Width of the activations it reads."""
+        return self.W_enc.shape[0]
+
+    @property
+    def d_sae(self) -> int:
+        """Number of latents."""
+        return self.W_enc.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the arrays are."""
+        return self.W_enc.device
+
+    @property
+    def arrays(self) -> dict[str, torch.Tensor]:
+        """Arrays that this architecture has, by name."""
+        return {name: array for name in _ARRAY_NAMES if (array := getattr(self, name)) is not None}
+
+    def array(self, name: str) -> torch.Tensor:
+        """Return an array that the architecture has."""
+        return self.arrays[name]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that changes latents: the arrays as float32 and the conventions; no names, paths or devices."""
+        hashes = {name: hashlib.sha256(_float32_bytes(array)).hexdigest() for name, array in self.arrays.items()}
+        return fingerprint({
+            "arrays": hashes,
+            "shape": [self.d_model, self.d_sae],
+            "architecture": self.architecture,
+            "k": self.k,
+            "rescale_acts_by_decoder_norm": self.rescale_acts_by_decoder_norm,
+            "normalize_activations": self.normalize_activations,
+            "apply_b_dec_to_input": self.apply_b_dec_to_input,
+        })
+
+    def to(self, device: str | torch.device) -> SparseAutoencoder:
+        """Return the same SAE on another device, with the same fingerprint."""
+        if torch.device(device) == self.device:
+            return self
+        moved: dict[str, Any] = {name: array.to(device) for name, array in self.arrays.items()}
+        return dataclasses.replace(self, **moved)
+
+    @cached_property
+    def encoder(self) -> FusedEncoder:
+        """The fused encoder, made at first use."""
+        return FusedEncoder(fold(self), self.normalize_activations)
+
+    def encode(self, acts: torch.Tensor) -> SparseLatents:
+        """Encode activations [n d_model] of any float type and device into sparse latents.
+
+        Raises:
+            SaeError: another width than d_model, or NaN or infinity in the activations.
+        """
+        return self.encoder(acts)
+
+    @torch.no_grad()
+    def encode_dense(self, acts: torch.Tensor) -> torch.Tensor:
+        """Encode by the definition, float32 [n d_sae]; for tests and small inputs."""
+        centred = normalise(acts.to(self.device, torch.float32), self.normalize_activations).acts
+        return encode_reference(self, centred - self.b_dec if self.apply_b_dec_to_input else centred)
+
+    @cached_property
+    def decoder(self) -> torch.Tensor:
+        """[d_sae d_model]: what one unit of each latent adds to the reconstruction."""
+        return self.W_dec / self.W_dec.norm(dim=-1, keepdim=True) if self.rescale_acts_by_decoder_norm else self.W_dec
+
+    @torch.no_grad()
+    def decode(self, latents: SparseLatents) -> torch.Tensor:
+        """Reconstruct activations, float32 [n d_model], in the model's own units.
+
+        Raises:
+            SaeError: the SAE normalises each token and ``latents`` do not carry the scales (only ``encode`` gives them).
+        """
+        reconstruction = torch.nn.functional.embedding_bag(
+            self._on_device(latents.indices.astype("int64")),
+            self.decoder,
+            self._on_device(latents.token_offsets),
+            mode="sum",
+            per_sample_weights=self._on_device(latents.values),
+            include_last_offset=True,
+        )
+        reconstruction += self.b_dec
+        if self.normalize_activations == "none":
+            return reconstruction
+        if latents.scale is None:
+            raise SaeError(
+                f"SAE '{self.metadata.name}' normalises every token ({self.normalize_activations}); "
+                "these latents do not carry the tokens' scales, so they cannot be decoded. Encode the activations again."
+            )
+        reconstruction *= self._on_device(latents.scale)[:, None]
+        if latents.offset is not None:
+            reconstruction += self._on_device(latents.offset)[:, None]
+        return reconstruction
+
+    def _on_device(self, array: object) -> torch.Tensor:
+        return torch.as_tensor(array, device=self.device)
+
+
+def _float32_bytes(array: torch.Tensor) -> memoryview:
+    # Little-endian on every machine, so that the hash travels.
+    return array.cpu().numpy().astype("<f4", copy=False).data

@@ -1,0 +1,92 @@
+"""How well an SAE explains activations: fraction of variance unexplained, L0, dead latents, density; batch by batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mosaic_sae.errors import SaeError
+from mosaic_sae.sae.base import SparseAutoencoder
+from mosaic_sae.sae.latents import SparseLatents
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Figures over the tokens seen."""
+
+    fvu: float
+    """sum ||x - x_hat||^2 / sum ||x - mean x||^2; 0 = perfect, 1 = no better than the mean."""
+    explained_variance: float
+    """1 - fvu."""
+    l0: float
+    """Mean number of active latents per token."""
+    dead_share: float
+    """Share of latents active on none of the ``n_tokens`` tokens; few tokens make rare latents look dead."""
+    n_tokens: int
+    """Tokens that all figures are over."""
+
+
+class QualityMeter:
+    """Accumulate quality over batches; the result does not depend on how tokens are batched.
+
+    Args:
+        sae: the SAE to measure.
+    """
+
+    def __init__(self, sae: SparseAutoencoder) -> None:
+        self._sae = sae
+        self._n_tokens = 0
+        self._n_active = 0
+        self._error = 0.0
+        self._mean = np.zeros(sae.d_model, dtype=np.float64)
+        self._variation = 0.0  # sum ||x - mean||^2 so far
+        self._counts = np.zeros(sae.d_sae, dtype=np.int64)
+
+    @torch.no_grad()
+    def add(self, acts: torch.Tensor, latents: SparseLatents | None = None) -> None:
+        """Take in activations [n d_model] and their latents (encoded here when not given)."""
+        if not len(acts):
+            return
+        latents = self._sae.encode(acts) if latents is None else latents
+        exact = acts.cpu().double()  # some accelerators have no float64
+        self._error += float((exact - self._sae.decode(latents).cpu().double()).square().sum())
+        self._add_variation(exact)
+        self._n_active += len(latents.indices)
+        self._counts += np.bincount(latents.indices, minlength=self._sae.d_sae)
+
+    def _add_variation(self, exact: torch.Tensor) -> None:
+        # Means are merged as by Chan, Golub and LeVeque (1979); sum x^2 - (sum x)^2 / n would cancel.
+        n_new = len(exact)
+        mean = exact.mean(dim=0)
+        variation = float((exact - mean).square().sum())
+        shift = mean.numpy() - self._mean
+        n_all = self._n_tokens + n_new
+        self._variation += variation + float(shift @ shift) * self._n_tokens * n_new / n_all
+        self._mean += shift * n_new / n_all
+        self._n_tokens = n_all
+
+    @property
+    def density(self) -> np.ndarray:
+        """Share of tokens on which each latent is active, float64 [d_sae]."""
+        return self._counts / max(self._n_tokens, 1)
+
+    def result(self) -> Quality:
+        """Return the figures over all tokens so far.
+
+        Raises:
+            SaeError: no tokens, or all equal: there is no variance to explain.
+        """
+        if self._variation == 0:
+            raise SaeError(
+                f"Explained variance of SAE '{self._sae.metadata.name}' needs at least 2 different tokens; {self._n_tokens} were given."
+            )
+        fvu = self._error / self._variation
+        return Quality(
+            fvu=fvu,
+            explained_variance=1 - fvu,
+            l0=self._n_active / self._n_tokens,
+            dead_share=float(np.mean(self._counts == 0)),
+            n_tokens=self._n_tokens,
+        )

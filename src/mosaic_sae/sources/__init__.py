@@ -1,0 +1,1 @@
+"""Sources: files, folders, hub names and packaged datasets become labelled examples, and examples become splits."""

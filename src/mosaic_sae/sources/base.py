@@ -1,0 +1,97 @@
+"""What every source becomes: a list of labelled examples with a fingerprint of their content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mosaic_sae.fingerprint import fingerprint
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row that was left out, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Raw columns of a source, before anything is checked.
+
+    Attributes:
+        names: Column names, in the order of the source.
+        n_rows: Rows that could be read.
+        load: Returns the cells of a column in the order of the source; a missing cell is None or NaN.
+        typed: False where every cell is the text as written in the file (csv, tsv).
+        class_names: For columns of class numbers: the name of each number.
+        row_numbers: Row number of each row in the file, counted from 0 and counting unreadable rows too.
+        malformed: Rows that could not be read; each reason names the line.
+        provenance: Where the table comes from, as JSON values.
+    """
+
+    names: list[str]
+    n_rows: int
+    load: Callable[[str], list[Any]]
+    typed: bool = True
+    class_names: dict[str, list[str]] = field(default_factory=dict)
+    row_numbers: list[int] | None = None
+    malformed: list[Skipped] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled texts, one entry per example in every list, in the order of the source.
+
+    Attributes:
+        name: Name of the dataset, for people.
+        ids: Unique ids.
+        texts: What the model reads; never blank.
+        labels: Label names; never blank.
+        groups: Group of each example ("" = none), or None without a group column.
+        languages: Language of each example ("" = unknown), or None without a language column.
+        splits: Cells of the split column as written, or None without one.
+        fields: Columns that holdout splits look at, "" where a cell is missing.
+        fingerprint: Hash of all of the above except the name, in row order; the same for every file format.
+        skipped: Rows left out by ``on_bad_rows: skip``.
+        provenance: Kind of source, revision or SHA-256, licence, row counts.
+    """
+
+    name: str
+    ids: list[str]
+    texts: list[str]
+    labels: list[str]
+    groups: list[str] | None
+    languages: list[str] | None
+    splits: list[str] | None
+    fields: dict[str, list[str]]
+    fingerprint: str
+    skipped: list[Skipped]
+    provenance: dict[str, Any]
+
+    @property
+    def classes(self) -> list[str]:
+        """Label names that occur, sorted."""
+        return sorted(set(self.labels))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def content_fingerprint(columns: dict[str, list[str] | None]) -> str:
+    """Hash named columns of texts; a changed, added, removed or moved cell changes the result."""
+    return fingerprint({name: None if cells is None else _digest(cells) for name, cells in columns.items()})
+
+
+def _digest(cells: list[str]) -> str:
+    digest = hashlib.sha256()
+    for cell in cells:
+        data = cell.encode("utf-8", "surrogatepass")
+        # The length in front keeps ["ab", "c"] and ["a", "bc"] apart.
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()

@@ -1,0 +1,76 @@
+"""The one way in: from a dataset entry of the configuration to examples."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from mosaic_sae.config.schema import DatasetEntry
+from mosaic_sae.errors import SourceError
+from mosaic_sae.sources.base import Examples, Table
+from mosaic_sae.sources.hub import read_hub
+from mosaic_sae.sources.packaged import PREFIX, read_packaged
+from mosaic_sae.sources.rows import make_examples
+from mosaic_sae.sources.saved import is_saved_folder, read_saved
+from mosaic_sae.sources.table import READERS, read_table
+
+
+def load_examples(entry: DatasetEntry, seed: int) -> Examples:
+    """Load, check and sample a labelled dataset.
+
+    The name decides where from: "packaged/NAME" ships with MOSAIC; an existing path is read as a file or as a folder saved
+    by ``datasets``; anything else is a name on the Hugging Face hub, unless it looks like a path.
+
+    Args:
+        entry: One dataset of the configuration.
+        seed: Seed of the sample that ``max_rows`` takes.
+
+    Raises:
+        SourceError: the source or a column is missing, rows are bad and ``on_bad_rows`` is "error", or there is one class only.
+    """
+    return make_examples(_read(entry), entry, seed)
+
+
+def _read(entry: DatasetEntry) -> Table:
+    if entry.name.startswith(PREFIX):
+        _refuse(entry, "a packaged dataset", "config_name", "split", "revision")
+        return read_packaged(entry.name.removeprefix(PREFIX))
+    path = Path(entry.name).expanduser()
+    if path.is_file():
+        _refuse(entry, "a file", "config_name", "split", "revision")
+        return read_table(path)
+    if path.is_dir():
+        if not is_saved_folder(path):
+            raise SourceError(
+                f"dataset '{entry.name}' is a folder, but not one saved by datasets (save_to_disk)."
+                f" Name a file in it ({', '.join(sorted(READERS))}), or run elsewhere if a dataset on the Hugging Face hub is meant."
+            )
+        _refuse(entry, "a saved folder", "config_name", "revision")
+        return read_saved(path, entry.split)
+    if _looks_like_path(entry.name):
+        raise SourceError(_no_such_file(entry.name, path))
+    return read_hub(entry.name, entry.config_name or None, entry.split, entry.revision)
+
+
+def _refuse(entry: DatasetEntry, what: str, *keys: str) -> None:
+    for key in keys:
+        if value := getattr(entry, key):
+            hint = " To use a column that says train or test, name it as split_field." if key == "split" else ""
+            raise SourceError(f"dataset '{entry.name}' is {what}, which has no {key} ('{value}'). Remove {key}.{hint}")
+
+
+def _looks_like_path(name: str) -> bool:
+    return Path(name).suffix.lower() in READERS or name.startswith((".", "~", os.sep)) or name.count("/") > 1 or "\\" in name
+
+
+def _no_such_file(name: str, path: Path) -> str:
+    message = f"dataset '{name}': no such file. Looked for {path.absolute()}."
+    folder = path.parent
+    if not folder.is_dir():
+        return f"{message} The folder does not exist either."
+    files = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in READERS or is_saved_folder(file))
+    close = difflib.get_close_matches(path.name, files, n=1, cutoff=0.5)
+    if close:
+        return f"{message} Did you mean '{folder / close[0]}'?"
+    return f"{message} Files there that could be read: {', '.join(files[:10]) or 'none'}."

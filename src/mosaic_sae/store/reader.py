@@ -1,0 +1,130 @@
+"""Read complete stores: shards one at a time, so that memory does not grow with the number of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mosaic_sae.errors import StoreError
+from mosaic_sae.fsio import sha256_file
+from mosaic_sae.store.format import TokenLatents, read_manifest, read_shard
+
+
+class Store:
+    """A complete store of any kind."""
+
+    kind = ""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a store.
+
+        Raises:
+            StoreError: the store is incomplete, of another kind, or of another format version.
+        """
+        self.folder = folder
+        self.manifest: dict[str, Any] = read_manifest(folder)
+        if self.manifest["kind"] != self.kind:
+            raise StoreError(f"{folder} is a store of {self.manifest['kind']}, not of {self.kind}.")
+        self.fingerprint: str = self.manifest["fingerprint"]
+        self.n_rows: int = self.manifest["rows"]
+
+    def iter_arrays(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Yield (first row, arrays) per shard, in row order."""
+        for shard in self.manifest["shards"]:
+            yield shard["start"], read_shard(self.folder / shard["file"])
+
+    def verify(self) -> None:
+        """Compare each shard's bytes with the manifest.
+
+        Raises:
+            StoreError: a shard is missing or differs.
+        """
+        for shard in self.manifest["shards"]:
+            path = self.folder / shard["file"]
+            if not path.is_file() or sha256_file(path) != shard["sha256"]:
+                raise StoreError(
+                    f"{path} differs from its manifest. Delete it and {self.folder / 'manifest.json'}, then run the extraction again."
+                )
+
+
+class LatentStore(Store):
+    """Token-level sparse latents."""
+
+    kind = "latents"
+
+    @property
+    def d_sae(self) -> int:
+        """Number of latents."""
+        return int(self.manifest["description"]["d_sae"])
+
+    def iter_shards(self) -> Iterator[tuple[int, TokenLatents]]:
+        """Yield (first row, latents) per shard, in row order."""
+        for start, arrays in self.iter_arrays():
+            yield start, TokenLatents(**arrays, d_sae=self.d_sae)
+
+
+class DenseStore(Store):
+    """Pooled hidden states."""
+
+    kind = "dense"
+
+    def load(self, pooling: str) -> np.ndarray:
+        """Return float32 [n_rows, d_model] for "mean", "last" or "max"."""
+        return np.concatenate([arrays[pooling] for _, arrays in self.iter_arrays()])
+
+
+@dataclass(frozen=True)
+class TokenActivations:
+    """Hidden states of the tokens that count, for consecutive examples."""
+
+    row_offsets: np.ndarray
+    """int64 [n_rows+1]."""
+    positions: np.ndarray
+    """int32 [n_tokens]."""
+    activations: np.ndarray
+    """float32 or uint16 (the bits of bfloat16) [n_tokens, d_model]."""
+
+
+class ActivationStore(Store):
+    """Token-level hidden states (``act_only: true``)."""
+
+    kind = "activations"
+
+    def iter_shards(self) -> Iterator[tuple[int, TokenActivations]]:
+        """Yield (first row, activations) per shard, in row order."""
+        for start, arrays in self.iter_arrays():
+            yield start, TokenActivations(**arrays)
+
+
+class TokenStore(Store):
+    """Token ids of each example, special tokens included."""
+
+    kind = "tokens"
+
+    def __init__(self, folder: Path, tokenizer: Any = None) -> None:
+        """Open a store of token ids; ``tokenizer`` is needed by ``pieces`` alone."""
+        super().__init__(folder)
+        self._tokenizer = tokenizer
+        self._starts = np.array([shard["start"] for shard in self.manifest["shards"]])
+        self._shard = lru_cache(maxsize=4)(lambda number: read_shard(self.folder / self.manifest["shards"][number]["file"]))
+
+    def row(self, i: int) -> np.ndarray:
+        """Return the int32 token ids of example ``i``."""
+        number = int(np.searchsorted(self._starts, i, side="right")) - 1
+        arrays = self._shard(number)
+        local = i - int(self._starts[number])
+        return arrays["token_ids"][arrays["row_offsets"][local] : arrays["row_offsets"][local + 1]]
+
+    def pieces(self, i: int) -> list[str]:
+        """Return the tokens of example ``i`` as text, blanks kept. A character cut in two shows as U+FFFD."""
+        return [self._tokenizer.decode([int(token)]) for token in self.row(i)]
+
+    @property
+    def truncated(self) -> np.ndarray:
+        """Bool [n_rows]: examples that were cut."""
+        return np.concatenate([arrays["truncated"] for _, arrays in self.iter_arrays()]).astype(bool)
