@@ -45,7 +45,7 @@ def make_model(folder: Path, seed: int = 0) -> Path:
     for parameter in model.parameters():
         # Larger weights than usual, so that context matters and errors in masks show.
         if parameter.ndim == 2:
-            torch.nn.init.normal_(parameter, std=0.5)
+            torch.nn.init.normal_(parameter, std=0.25)
     model.save_pretrained(folder)
     make_tokenizer(folder)
     return folder
@@ -61,12 +61,19 @@ def make_sae(folder: Path, layer: int = 2, seed: int = 0, **metadata: object) ->
         "W_dec": random.normal(size=(D_SAE, D_MODEL)),
         "b_enc": random.normal(size=D_SAE) * 0.1,
         "b_dec": random.normal(size=D_MODEL) * 0.1,
-        "threshold": np.full(D_SAE, 2.0),
+        "threshold": np.full(D_SAE, 0.5),
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: array.astype(np.float32) for name, array in weights.items()}, folder / "sae_weights.safetensors")
     about = {"hook_name": f"blocks.{layer}.hook_resid_post", "prepend_bos": True, **metadata}
-    config = {"d_in": D_MODEL, "d_sae": D_SAE, "dtype": "float32", "architecture": "jumprelu", "apply_b_dec_to_input": True, "normalize_activations": "none"}
+    config = {
+        "d_in": D_MODEL,
+        "d_sae": D_SAE,
+        "dtype": "float32",
+        "architecture": "jumprelu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": "none",
+    }
     (folder / "cfg.json").write_text(json.dumps({**config, "metadata": about}))
     return folder
 

@@ -93,11 +93,11 @@ def _keys(datasets, n_points):
     yield from base
     made, layer = len(base), 15
     while made < n_points:
-        for d, c, splits in datasets:
-            for s in splits:
-                for r, k in [("sae", "logistic"), ("sae", "tree"), ("random_sae", "logistic")]:
-                    for pooling in ["sum", "max", "mean", "last", "count_top_n(20)"]:
-                        for threshold in [None, 1.0]:
+        for pooling in ["sum", "max", "mean", "last", "count_top_n(20)"]:
+            for threshold in [None, 1.0]:
+                for d, c, splits in datasets:
+                    for s in splits:
+                        for r, k in [("sae", "logistic"), ("sae", "tree"), ("random_sae", "logistic")]:
                             yield d, s, c, layer, r, pooling, threshold, k
                             made += 1
                             if made >= n_points:
@@ -189,6 +189,7 @@ def _point(row, classes, rng):
             threshold=None if node["latent"] is None else cut, n=sum(node["counts"]), impurity=0.4, **{"class": classes[node.pop("best")]}
         )
     row = {name: None if pd.isna(value) else value for name, value in row.items()}
+    row.update({name: int(row[name]) for name in ("layer", "d_sae", "n_nonzero") if row[name] is not None})
     key_names = ["dataset", "split", "model", "layer", "site", "sae", "d_sae", "representation", "pooling", "binarise", "classifier"]
     return {
         "schema": 1,
@@ -206,9 +207,7 @@ def _point(row, classes, rng):
         },
         "cv": {"macro_f1_mean": row["cv_macro_f1"], "macro_f1_sd": row["cv_macro_f1_sd"], "folds": [0.8, 0.82, 0.81, 0.79, 0.83]},
         "hyperparameters": json.loads(row["hyperparameters"]),
-        "grid": [
-            {"params": {"penalty": "l1", "C": c}, "macro_f1_mean": 0.8 - abs(c - 0.1) / 50, "macro_f1_sd": 0.01} for c in (0.01, 0.1, 1, 10)
-        ],
+        "grid": [{"params": params, "macro_f1_mean": 0.8 - place / 50, "macro_f1_sd": 0.01} for place, params in enumerate(_settings(row))],
         "n_train": row["n_train"],
         "n_test": n,
         "n_nonzero": row["n_nonzero"],
@@ -227,6 +226,12 @@ def _point(row, classes, rng):
             "n_tokens": 31022,
         },
     }
+
+
+def _settings(row):
+    chosen = json.loads(row["hyperparameters"])
+    name = "C" if "C" in chosen else "max_depth"
+    return [chosen, *({**chosen, name: 10 * chosen[name] + step} for step in range(3))]
 
 
 def _evidence(dataset, classes, hostile, rng):
@@ -295,7 +300,14 @@ def _run(name, status, datasets, n_points, hostile):
                 "dead_share": 0.031,
                 "n_tokens": 31022,
                 "massive_tokens": 1816,
+                "control": control,
+                "dataset": dataset,
+                "max_norm": 1000.0,
+                "tokens_read": 33000,
+                "tokens_counted": 31022,
             }
+            for dataset, _, _ in datasets
+            for control in (False, True)
         ],
         "versions": {"mosaic-sae": "0.1.0", "python": "3.11.9", "torch": "2.13.0"},
         "git": {"commit": "0123456789abcdef0123456789abcdef01234567", "dirty": False},

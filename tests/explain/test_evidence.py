@@ -37,7 +37,7 @@ class LatentStore:
     def __init__(self, rows, positions, d_sae=10, cuts=()):
         self.rows, self.kept, self.d_sae, self.n_rows = rows, positions, d_sae, len(rows)
         self.borders = [0, *cuts, len(rows)]
-        self.fingerprint, self.manifest = "feedfeedfeedfeed", {"sae": "toy-sae"}
+        self.fingerprint, self.manifest = "feedfeedfeedfeed", {"description": {"sae": "toy-sae"}}
         self.passes = 0
 
     def iter_shards(self):

@@ -19,6 +19,7 @@ def test_by_hand() -> None:
     (parts,) = coefficients.contributions(x)
     assert parts.toarray().tolist() == [[0, 1.0, 0, 0, 0], [0, 0, -2.0, 0, 6.0]]
     assert parts.nnz == 3
+    assert x.nnz == 5
     assert coefficients.decision(x).tolist() == [[1.25], [4.25]]
     assert coefficients.top(n=1) == [
         {"class": "no", "latent": 2, "weight": -1.0, "scale": 0.5},

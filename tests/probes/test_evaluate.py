@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
 
 import numpy as np
@@ -160,6 +161,11 @@ def test_predictions_are_in_the_order_of_the_split(make_planted, params) -> None
     assert [result.classes[i] for i in result.probabilities.argmax(axis=1)] == result.predicted.tolist()
 
 
+def test_results_travel_between_processes(make_planted, params) -> None:
+    result = run(make_planted(), params)
+    assert pickle.loads(pickle.dumps(result)).to_point() == result.to_point()
+
+
 def test_same_seed_same_result(make_planted, params) -> None:
     planted = make_planted(signal=0.3)
     assert run(planted, params).to_point() | {"seconds": 0} == run(planted, params).to_point() | {"seconds": 0}
@@ -183,7 +189,7 @@ def test_a_class_of_one_unit_is_refused(make_planted, params) -> None:
     planted = make_planted()
     labels = ["a"] * 160
     labels[planted.split.train[0]] = "rare"
-    with pytest.raises(ProbeError, match="class 'rare' has 1 independent example there.*Add examples of it"):
+    with pytest.raises(ProbeError, match=r"class 'rare' has 1 independent example there.*Add examples of it"):
         run(planted.but(labels=labels), params)
 
 
@@ -214,5 +220,5 @@ def test_what_cannot_be_evaluated_is_refused(change, message: str, make_planted,
 
 
 def test_unknown_classifier_names_the_nearest(make_planted, params) -> None:
-    with pytest.raises(ProbeError, match="Unknown classifier 'logistics'. Did you mean 'logistic'?"):
+    with pytest.raises(ProbeError, match=r"Unknown classifier 'logistics'. Did you mean 'logistic'\?"):
         run(make_planted(), params, "logistics")

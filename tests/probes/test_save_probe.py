@@ -86,7 +86,7 @@ class Stranger(LogisticRegression):
 
 def test_unknown_types_are_not_loaded(tmp_path: Path) -> None:
     skops.io.dump(Stranger(), tmp_path / "classifier.skops")
-    with pytest.raises(ProbeError, match="holds types that no saved classifier.*Stranger.*It was not loaded"):
+    with pytest.raises(ProbeError, match=r"holds types that no saved classifier.*Stranger.*It was not loaded"):
         load_classifier(tmp_path / "classifier.skops")
 
 

@@ -50,7 +50,7 @@ def permuted(data: Examples, order: list[int]) -> Examples:
 
 
 def test_units_by_hand():
-    texts = ["Straße  one", "STRASSE one", "two", "three", "four", "five", "ﬁve"]
+    texts = ["Straße  one", "STRASSE one", "two", "three", "four", "five", "ｆｉｖｅ"]
     groups = ["", "g", "g", "h", "", "", ""]
     keys = duplicate_units(toy(texts, ["x"] * 7, groups))
     # 0 and 1 by text (case, white space), 1 and 2 by group, 5 and 6 by compatibility form; the empty group ties nothing.
@@ -296,6 +296,16 @@ def test_folds_of_single_rows_differ_by_one_row_per_class_at_most(sizes, n_folds
     for number in range(len(sizes)):
         counts = [sum(labels[row] == f"c{number}" for row in score) for _, score in folds]
         assert max(counts) - min(counts) <= 1
+
+
+def test_last_unit_of_a_class_avoids_the_fold_that_holds_the_others():
+    # By size u, v, w: u (aaac) goes to fold 0, v (bbb) to fold 1. By counts alone w (bc) would join u, as 1/2 of c weighs
+    # less than 3/5 of b; then all of c were in fold 0 and the other fold could not be scored on it.
+    labels = [*"aaac", *"bbb", *"bc", "a", "b"]
+    units = [*"uuuu", *"vvv", *"ww", "x", "y"]
+    folds = cv_folds(labels, units, 2, 0)
+    assert sorted(score.tolist() for _, score in folds)[0][:4] == [0, 1, 2, 3]
+    assert all({labels[row] for row in fit} == set("abc") for fit, _ in folds)
 
 
 def test_folds_are_seeded():

@@ -16,6 +16,10 @@ def test_csv_with_quotes_newlines_commas_and_both_line_ends(write, load):
     assert load(write("b.csv", raw.lstrip("\ufeff").replace("\r\n", "\n"))).fingerprint == examples.fingerprint
 
 
+def test_line_ends_inside_quotes_are_kept(write, load):
+    assert load(write("a.csv", b'text,label\r\n"a\r\nb\nc",x\r\nd,y\r\n')).texts == ["a\r\nb\nc", "d"]
+
+
 def test_csv_text_that_looks_like_a_missing_value_or_a_number_stays_text(write, load):
     raw = "id,text,label\n007,NA,NA\n008,null,None\n009,1.0,nan\n"
     examples = load(write("a.csv", raw), id_field="id")
@@ -118,12 +122,14 @@ def test_parquet_written_by_datasets_keeps_class_names(tmp_path: Path, load):
     features = {"label": {"names": ["no", "yes"], "_type": "ClassLabel"}, "text": {"dtype": "string", "_type": "Value"}}
     table = pa.table({"text": ["a", "b", "c"], "label": pa.array([1, 0, -1], pa.int64())})
     # The folder's name looks like a partition; it must not become a column.
-    folder = tmp_path / "label=7"
+    folder = tmp_path / "lang=7"
     folder.mkdir()
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), folder / "a.parquet")
     examples = load(str(folder / "a.parquet"), on_bad_rows="skip")
     assert examples.labels == ["yes", "no"]
     assert [one.reason for one in examples.skipped] == ["missing label"]  # -1 has no name
+    with pytest.raises(SourceError, match=r"language_field names 'lang', which is no column\. Columns: text, label"):
+        load(str(folder / "a.parquet"), language_field="lang")
 
 
 def test_damaged_parquet(write, load):

@@ -13,6 +13,7 @@ from dash.development.base_component import Component
 
 from mosaic_sae.explain.cards import visible
 from mosaic_sae.report import names
+from mosaic_sae.report.facts import Failed
 
 Child = Component | str
 _STATUS_PILLS = {"done": "good", "failed": "bad", "interrupted": "warn", "running": "accent", "unreadable": "bad"}
@@ -77,6 +78,11 @@ def table(caption: str, head: Sequence[tuple[str, bool]], rows: Sequence[Sequenc
     return html.Div(content, className="scroll", tabIndex=0, role="region", **{"aria-label": caption})
 
 
+def text_table(caption: str, head: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -> Component:
+    """A table of plain text, each cell isolated."""
+    return table(caption, head, [[html.Bdi(cell) for cell in row] for row in rows])
+
+
 def role_mark(role: str) -> Component:
     """The symbol of a representation's role; the role is also said in words next to it."""
     return html.I(className=f"role {role}", **{"aria-hidden": "true"})
@@ -134,12 +140,9 @@ def _track(row: Mapping[str, Any]) -> Component:
     return html.Span(parts, className=f"track {row['role']}")
 
 
-def failed_points(failed: Sequence[Mapping[str, Any]]) -> Component:
+def failed_points(failed: Sequence[Failed]) -> Component:
     """Failed points with their errors."""
-    items = []
-    for failure in failed:
-        key = ", ".join(f"{name} {value}" for name, value in failure.get("key", {}).items() if value is not None)
-        items.append(html.Li([html.Strong(said(key, 300)), ": ", said(failure.get("error", "no message"), 2000)]))
+    items = [html.Li([html.Strong(html.Bdi(failure.key)), ": ", html.Bdi(failure.error)]) for failure in failed]
     return panel(f"Failed points ({len(items)})", html.P("The other points are not affected.", className="muted"), html.Ul(items))
 
 

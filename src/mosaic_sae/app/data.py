@@ -16,6 +16,7 @@ import pandas as pd
 from mosaic_sae import fsio
 from mosaic_sae.explain.cards import evidence_path
 from mosaic_sae.report import tables
+from mosaic_sae.report.facts import Failed, failed_points
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +52,9 @@ class Run:
         return "unreadable" if self.problem else str(self.info.get("status", "unknown"))
 
     @property
-    def failed(self) -> list[dict[str, Any]]:
-        """Failed points: ``{"key": {...}, "error": "..."}``."""
-        return list(self.info.get("points", {}).get("failed", []))
+    def failed(self) -> list[Failed]:
+        """Failed points, in words."""
+        return failed_points(self.info)
 
 
 @dataclass(frozen=True)

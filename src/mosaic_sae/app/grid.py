@@ -34,7 +34,7 @@ _COLUMNS = [
     ("accuracy", "Accuracy", "score", 112),
     ("weighted_f1", "Weighted F1", "score", 128),
     ("roc_auc", "ROC AUC", "score", 110),
-    ("n_nonzero", "Latents", "count", 105),
+    ("latents_used", "Latents", "count", 105),
     ("model", "Model", "text", 240),
     ("layer", "Layer", "count", 90),
     ("site", "Site", "text", 115),
@@ -83,6 +83,7 @@ def grid_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ordered = frame.sort_values(["chosen", "cv_macro_f1", "fingerprint"], ascending=[False, False, True], na_position="last")
     ordered = ordered.assign(
         method=[names.method_name(*pair) for pair in zip(ordered["representation"], ordered["classifier"], strict=True)],
+        latents_used=ordered["n_nonzero"].where(ordered["sae"].notna()),
         chosen=[CHOSEN if chosen else "" for chosen in ordered["chosen"]],
     )
     columns: dict[str, list[Any]] = {}

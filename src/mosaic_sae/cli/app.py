@@ -46,6 +46,7 @@ def command(
     from mosaic_sae.app.factory import create_app
 
     app = create_app(folders)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else one line for every request
     logger.info("The app runs on http://%s:%d (Ctrl-C stops it)", host, port)
     app.run(host=host, port=port, debug=False)
 

@@ -76,7 +76,7 @@ def points_table(results: Path) -> str:
             row["fingerprint"][:8],
             visible(f"{row['dataset']}, {row['split']}", 40),
             visible(method_name(row["representation"], row["classifier"])),
-            visible(configuration(row)),
+            visible(configuration({"pooling": row["pooling"], "binarise": row["binarise"]})),
             whole(row["layer"]),
             number(row["cv_macro_f1"]),
             number(row["macro_f1"]),

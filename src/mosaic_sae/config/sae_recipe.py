@@ -34,7 +34,7 @@ class SaeRecipe(Block):
     heldout_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.03
     """Share of the texts, the last ones, that the final figures are measured on."""
     norm_factor: Annotated[float, Field(gt=1)] = 4.0
-    """Tokens whose activation norm exceeds this times the median are massive activations: left out here and, by the limit stored with the SAE, wherever it is used."""
+    """Tokens whose norm exceeds this times the median (massive activations) are left out, here and wherever the SAE is used."""
     architecture: Literal["batchtopk"] = "batchtopk"
     """Training form; saved as JumpReLU with one common threshold."""
     d_sae: Annotated[int, Field(ge=2)]

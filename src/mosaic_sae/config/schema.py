@@ -45,7 +45,7 @@ class Settings(Block):
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the model pass; auto = bfloat16 where the processor is fast at it, else float32. SAEs always encode in float32."""
+    """Precision of the model pass; auto = bfloat16 where the processor computes in it, else float32. SAEs encode in float32."""
     store_dtype: Literal["float32", "float16"] = "float32"
     """Precision of stored latent values."""
     shard_rows: Annotated[int, Field(ge=1)] = 512
@@ -62,7 +62,7 @@ class Tokens(Block):
     max_length: Annotated[int, Field(ge=2)] | None = None
     """Longest sequence in tokens; null = what the model allows. Truncated texts are counted and reported."""
     max_norm: Annotated[float, Field(gt=0)] | Literal["auto"] | None = "auto"
-    """Tokens whose activation norm is larger do not count in pooling (massive activations); auto = the limit stored with the SAE; null = no limit."""
+    """Tokens with a larger activation norm do not count (massive activations); auto = the limit stored with the SAE, null = none."""
 
 
 class SaeBlock(Block):
@@ -76,6 +76,8 @@ class SaeBlock(Block):
     """Hugging Face repository that holds the folder; null = a local path."""
     revision: str | None = None
     """Commit, tag or branch of ``repo``."""
+    norm_scaling_factor: Annotated[float, Field(gt=0)] | None = None
+    """Factor that activations were scaled by in training, for SAEs normalised by expected_average_only_in whose files lack it."""
 
 
 class ModelEntry(Block):
@@ -107,7 +109,7 @@ class SplitSpec(Block):
     """One way to part a dataset into train and test."""
 
     kind: Literal["random", "column", "holdout"] = "random"
-    """random: stratified, seeded, duplicates and groups kept together; column: the dataset's own split; holdout: all rows whose field has one of the values."""
+    """random: stratified and seeded; column: the dataset's own split; holdout: test on all rows whose field has one of the values."""
     name: str | None = None
     """Name in tables; null = the kind."""
     field: str | None = None
@@ -182,11 +184,11 @@ class ClassificationParams(Block):
 
     top_n_values: Annotated[list[Pooling], Field(min_length=1)] = ["sum", "max", "mean", "last"]
     """Poolings over tokens: sum, mean, max, last, count_top_n(N); integers are aliases (0 = sum, N = count_top_n(N), -1 = last)."""
-    binarize_values: Annotated[list[float | None], Field(min_length=1)] = [None, 1.0]
+    binarize_values: Annotated[list[Annotated[float, Field(gt=0)] | None], Field(min_length=1)] = [None, 1.0]
     """Thresholds: a pooled value >= the threshold becomes 1, else 0; null = keep the values."""
     extra_top_n: Pooling | None = None
     """One more pooling, used with extra_binarize_value only."""
-    extra_binarize_value: float | None = None
+    extra_binarize_value: Annotated[float, Field(gt=0)] | None = None
     """Threshold that goes with extra_top_n."""
     classifiers: Annotated[list[Literal["logistic", "tree"]], Field(min_length=1)] = ["logistic", "tree"]
     """Classifiers fitted on SAE features."""
@@ -216,7 +218,19 @@ class Experiment(Block):
     name: str | None = None
     """Name of the run; absent = the file's name."""
     settings: Settings = Settings()
+    """Folders, device, split, seed."""
     tokens: Tokens = Tokens()
+    """Which tokens are read and pooled."""
     models: Annotated[list[ModelEntry], Field(min_length=1)]
+    """Models, their layers and SAEs."""
     datasets: Annotated[list[DatasetEntry], Field(min_length=1)]
+    """Labelled datasets."""
     classification_params: ClassificationParams = ClassificationParams()
+    """Poolings, thresholds, classifiers, baselines."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Experiment:
+        for key, names in (("datasets", [entry.name for entry in self.datasets]), ("models", [entry.name for entry in self.models])):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{key}: {', '.join(twice)} is listed twice; results are told apart by name")
+        return self

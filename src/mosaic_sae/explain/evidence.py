@@ -62,7 +62,7 @@ def collect_evidence(
         tally.count_tokens(len(shard.positions))
         tally.add(first_row, firings_of(shard, tally.slots))
     return {
-        "sae": sae if sae is not None else str(latent_store.manifest.get("sae", "")),
+        "sae": sae if sae is not None else str(latent_store.manifest["description"]["sae"]),
         "dataset": examples.name,
         "store": latent_store.fingerprint,
         "latents": {str(latent): tally.card(slot, window) for slot, latent in enumerate(tally.latents.tolist())},

@@ -1,58 +1,41 @@
-"""The sanity check at the start of an extraction: does each SAE describe the activations that it is given?"""
+"""The sanity check of every extraction: does each SAE describe the activations of the first shard?"""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from mosaic_sae.fsio import read_json, write_json
-from mosaic_sae.models.hook_points import HookPoint
-from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces
-from mosaic_sae.pipeline.sinks import TokenBatch
-from mosaic_sae.sae.quality import QualityMeter
+from mosaic_sae.pipeline.readings import Reading, StorePlaces
+from mosaic_sae.sae.quality import Quality
 
 logger = logging.getLogger(__name__)
 
-# Examples that are looked at.
-CHECK_ROWS = 64
 _FILE = "quality.json"
 # Below this share of explained variance an SAE hardly describes the activations it is given.
 _POOR_FIT = 0.5
 
 
-def is_checked(places: StorePlaces) -> bool:
-    """Whether the check of every SAE is on disk."""
-    return all((place.folder / _FILE).is_file() for place in places.latents.values())
+def check_path(folder: Path) -> Path:
+    """Where the check of a latent store is; it is written before the first shard is."""
+    return folder / _FILE
 
 
 def read_check(places: StorePlaces, name: str) -> dict[str, Any]:
-    """Return the check of one reading: fvu, explained_variance, l0, dead_share, n_tokens, massive_tokens."""
-    result: dict[str, Any] = read_json(places.latents[name].folder / _FILE)
+    """Return the check of one reading: fvu, explained_variance, l0, dead_share, n_tokens."""
+    result: dict[str, Any] = read_json(check_path(places.latents[name].folder))
     return result
 
 
-def check_fit(
-    model: ModelReadings, places: StorePlaces, points: Sequence[HookPoint], batches: Iterable[dict[HookPoint, TokenBatch]]
-) -> None:
-    """Measure the SAEs at ``points`` on some batches, write the figures beside their stores, and warn where one does not fit."""
-    readings = [reading for reading in model.readings if reading.point in points]
-    meters = {reading.name: QualityMeter(reading.sae) for reading in readings}
-    massive = dict.fromkeys(meters, 0)
-    for by_point in batches:
-        for reading in readings:
-            batch = by_point[reading.point]
-            kept = batch.below(model.max_norm[reading.point])
-            meters[reading.name].add(kept.activations.float())
-            massive[reading.name] += len(batch.rows) - len(kept.rows)
-    for reading in readings:
-        result = dataclasses.asdict(meters[reading.name].result()) | {"massive_tokens": massive[reading.name]}
-        write_json(places.latents[reading.name].folder / _FILE, result)
-        figures = f"explained variance {result['explained_variance']:.3f}, L0 {result['l0']:.1f} on {result['n_tokens']:,} tokens"
-        logger.info(f"{reading.name} at {reading.point}: {figures}")
-        if result["explained_variance"] < _POOR_FIT and not reading.is_control:
-            logger.warning(
-                f"The SAE {reading.name} explains only {result['explained_variance']:.0%} of the variance at {reading.point} of "
-                f"{model.located.name}. Probably the layer, the normalisation or the model is not the one it was trained on."
-            )
+def report_fit(quality: Quality, reading: Reading, model_name: str, folder: Path) -> None:
+    """Write the check beside its store, log it, and warn where the SAE does not fit."""
+    write_json(check_path(folder), dataclasses.asdict(quality))
+    figures = f"explained variance {quality.explained_variance:.3f}, L0 {quality.l0:.1f} on {quality.n_tokens:,} tokens"
+    logger.info(f"{reading.name} at {reading.point}: {figures}")
+    if quality.explained_variance < _POOR_FIT and not reading.is_control:
+        logger.warning(
+            f"The SAE {reading.name} explains only {quality.explained_variance:.0%} of the variance at {reading.point} of {model_name}. "
+            "Probably the layer, the normalisation or the model is not the one it was trained on."
+        )

@@ -28,15 +28,14 @@ def run_rows(
     Raises:
         ModelError: NaN or infinity in the activations, or one row alone does not fit into memory.
     """
-    budget = _CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS
-    for rows in make_batches(texts.lengths, batch_size, budget):
+    for rows in make_batches(texts.lengths, batch_size, token_budget(model.device.type)):
         for part, captured in _with_backoff(model, texts, rows):
             yield len(part), {point: _counted_tokens(acts, texts, part, ids, point) for point, acts in captured.items()}
 
 
 def _with_backoff(model: TextModel, texts: TokenisedTexts, rows: np.ndarray) -> Iterator[tuple[np.ndarray, dict[HookPoint, torch.Tensor]]]:
     try:
-        captured = model.capture(_padded([texts.ids[row] for row in rows], model.tokenizer.pad_token_id or 0))
+        captured = model.capture(padded([texts.ids[row] for row in rows], model.tokenizer.pad_token_id or 0))
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -61,7 +60,13 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
-def _padded(ids: list[np.ndarray], pad: int) -> torch.Tensor:
+def token_budget(device_type: str) -> int:
+    """Padded tokens in one pass."""
+    return _CPU_TOKENS if device_type == "cpu" else _GPU_TOKENS
+
+
+def padded(ids: list[np.ndarray], pad: int) -> torch.Tensor:
+    """Return int64 [batch seq], padded on the right."""
     batch = np.full((len(ids), max(len(row) for row in ids)), pad, dtype=np.int64)
     for line, row in zip(batch, ids, strict=True):
         line[: len(row)] = row

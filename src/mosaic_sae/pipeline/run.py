@@ -192,19 +192,24 @@ def _manifests(pairing: Pairing) -> dict[str, Any]:
 
 
 def _model_facts(pairing: Pairing) -> list[dict[str, Any]]:
+    tokens = read_manifest(pairing.places.tokens.folder)["totals"]
     facts = []
     for reading in pairing.model.readings:
-        check = read_check(pairing.places, reading.name)
-        where = {"dataset": pairing.examples.name, "layer": reading.point.layer, "site": reading.point.site}
-        tokens = read_manifest(pairing.places.tokens.folder)["totals"]["tokens"]
         counted = read_manifest(pairing.places.latents[reading.name].folder)["totals"]["tokens"]
-        about = {
+        facts.append({
             "name": pairing.model.located.name,
+            "dtype": pairing.model.dtype,
+            "dataset": pairing.examples.name,
             "sae": reading.name,
             "control": reading.is_control,
+            "layer": reading.point.layer,
+            "site": reading.point.site,
             "max_norm": pairing.model.max_norm[reading.point],
-        }
-        facts.append(about | where | {"tokens_read": tokens, "tokens_counted": counted} | check)
+            "tokens_read": tokens["tokens"],
+            "tokens_counted": counted,
+            "massive_tokens": tokens["content"] - counted,
+            **read_check(pairing.places, reading.name),
+        })
     return facts
 
 

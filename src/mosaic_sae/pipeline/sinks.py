@@ -12,6 +12,7 @@ from mosaic_sae.store.collect import RaggedCollector, join_pairs
 
 if TYPE_CHECKING:
     from mosaic_sae.sae.base import SparseAutoencoder
+    from mosaic_sae.sae.quality import QualityMeter
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,15 @@ class LatentSink:
 
     def __init__(self, n_rows: int, sae: SparseAutoencoder, value_dtype: str) -> None:
         self._sae, self._value_dtype = sae, value_dtype
+        self.meter: QualityMeter | None = None
         self._tokens = RaggedCollector(n_rows)
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def add(self, batch: TokenBatch) -> None:
         """Take in some rows."""
         latents = self._sae.encode(batch.activations)
+        if self.meter is not None:
+            self.meter.add(batch.activations, latents)
         self._tokens.add(batch.rows, batch.positions)
         self._parts.append((latents.token_offsets, latents.indices, latents.values))
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from mosaic_sae.config.schema import Settings
 from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.models.text import resolve_device
-from mosaic_sae.pipeline.readings import ModelReadings, StorePlace, StorePlaces, describe
+from mosaic_sae.pipeline.fit_check import check_path, report_fit
+from mosaic_sae.pipeline.readings import ModelReadings, Reading, StorePlace, StorePlaces, describe
 from mosaic_sae.pipeline.sinks import ActivationSink, DenseSink, LatentSink, Sink, TokenBatch
+from mosaic_sae.sae.quality import QualityMeter
 from mosaic_sae.store.writer import StoreWriter
 
 if TYPE_CHECKING:
@@ -27,6 +29,20 @@ class Target:
     max_norm: float | None
     make_sink: Callable[[int], Sink]
     """From the number of rows of a shard to its sink."""
+    reading: Reading | None = None
+    """The SAE of a latent store; it is checked on the first shard."""
+
+    def missing(self) -> set[int]:
+        """Shards to make; the first one also when the SAE's check is not on disk."""
+        missing = self.writer.missing()
+        if self.reading is not None and not check_path(self.writer.folder).is_file():
+            missing.add(0)
+        return missing
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.writer.is_complete and not self.missing()
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,7 @@ def make_targets(model: ModelReadings, examples: Examples, places: StorePlaces, 
         limit = model.max_norm[reading.point]
         more = {"point": str(reading.point), "max_norm": limit, "sae": reading.name, "d_sae": reading.sae.d_sae}
         latents = writer(places.latents[reading.name], "latents", sae_fingerprint=reading.sae.fingerprint, **more)
-        final.append(Target(latents, reading.point, limit, _latent_sink(reading.sae.to(device), settings.store_dtype)))
+        final.append(Target(latents, reading.point, limit, _latent_sink(reading.sae.to(device), settings.store_dtype), reading))
     return Targets(writer(places.tokens, "tokens"), activations, final)
 
 
@@ -68,11 +84,31 @@ def _latent_sink(sae: SparseAutoencoder, store_dtype: str) -> Callable[[int], Si
     return lambda n_rows: LatentSink(n_rows, sae, store_dtype)
 
 
-def feed(sinks: list[tuple[Target, Sink]], batches: dict[HookPoint, TokenBatch]) -> None:
-    """Give each sink the tokens at its hook point that are below its norm limit."""
-    within: dict[tuple[HookPoint, float | None], TokenBatch] = {}
-    for target, sink in sinks:
-        key = (target.point, target.max_norm)
-        if key not in within:
-            within[key] = batches[target.point].below(target.max_norm)
-        sink.add(within[key])
+class ShardFiller:
+    """Fills one shard of some stores, and checks the SAEs when it is the first shard."""
+
+    def __init__(self, number: int, n_rows: int, targets: list[Target], model_name: str) -> None:
+        self._number, self._model_name = number, model_name
+        self._meters: dict[int, QualityMeter] = {}
+        self._sinks: list[tuple[Target, Sink]] = []
+        for target in targets:
+            sink = target.make_sink(n_rows)
+            if number == 0 and target.reading is not None and isinstance(sink, LatentSink):
+                sink.meter = self._meters[id(target)] = QualityMeter(target.reading.sae)
+            self._sinks.append((target, sink))
+
+    def add(self, batches: dict[HookPoint, TokenBatch]) -> None:
+        """Give each sink the tokens at its hook point that are below its norm limit."""
+        within: dict[tuple[HookPoint, float | None], TokenBatch] = {}
+        for target, sink in self._sinks:
+            key = (target.point, target.max_norm)
+            if key not in within:
+                within[key] = batches[target.point].below(target.max_norm)
+            sink.add(within[key])
+
+    def write(self) -> None:
+        """Write the shard of each store; the check of an SAE comes before its first shard."""
+        for target, sink in self._sinks:
+            if (meter := self._meters.get(id(target))) is not None and target.reading is not None:
+                report_fit(meter.result(), target.reading, self._model_name, target.writer.folder)
+            target.writer.write(self._number, *sink.arrays())

@@ -54,7 +54,6 @@ def prepare(experiment: Experiment) -> Work:
     # Models first: a model that cannot be had is known at once, while a dataset may take long to load.
     models = [resolve_model(experiment, entry) for entry in experiment.models]
     datasets = [(entry, load_examples(entry, experiment.settings.seed)) for entry in experiment.datasets]
-    _check_names([examples.name for _, examples in datasets])
     pairings, dataset_points = [], []
     for entry, examples in datasets:
         maker = PointMaker(experiment, entry, examples)
@@ -63,11 +62,6 @@ def prepare(experiment: Experiment) -> Work:
             pairings.append(Pairing(model, examples, where, maker.of_model(model, where)))
         dataset_points.extend((examples, point) for point in maker.of_dataset())
     return Work(datasets, pairings, dataset_points)
-
-
-def _check_names(names: list[str]) -> None:
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"datasets: {', '.join(twice)} is listed twice; results are told apart by name. Give one config per variant.")
 
 
 def extraction_state(pairing: Pairing, experiment: Experiment) -> str | None:

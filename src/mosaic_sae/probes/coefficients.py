@@ -44,7 +44,9 @@ class Coefficients:
         for weights in self.weights:
             per_unit = np.zeros(features.shape[1])
             per_unit[self.latents] = weights / self.scale
-            part = sp.csr_array((features.data * per_unit[features.indices], features.indices, features.indptr), shape=features.shape)
+            data = features.data * per_unit[features.indices]
+            # Copies, because eliminate_zeros works in place.
+            part = sp.csr_array((data, features.indices.copy(), features.indptr.copy()), shape=features.shape)
             part.eliminate_zeros()
             result.append(part)
         return result

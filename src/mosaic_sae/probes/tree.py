@@ -107,7 +107,8 @@ def _keep_columns(x: Matrix, columns: np.ndarray) -> Matrix:
     keep[columns] = 1
     if not sp.issparse(x):
         return x * keep
-    kept = sp.csr_array((x.data.astype(np.float32) * keep[x.indices], x.indices, x.indptr), shape=x.shape)
+    # Copies, because eliminate_zeros works in place.
+    kept = sp.csr_array((x.data.astype(np.float32) * keep[x.indices], x.indices.copy(), x.indptr.copy()), shape=x.shape)
     kept.eliminate_zeros()
     by_column = kept.tocsc()
     by_column.indices, by_column.indptr = by_column.indices.astype(np.int32, copy=False), by_column.indptr.astype(np.int32, copy=False)

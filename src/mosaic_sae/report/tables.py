@@ -31,7 +31,14 @@ def read_results(path: Path) -> pd.DataFrame:
     missing = [column for column in COLUMNS if column not in frame.columns]
     if missing:
         raise StoreError(f"{path} lacks the columns {', '.join(missing)}; it was written by another version. Run the experiment again.")
-    return frame[COLUMNS]
+    # Nullable integers become floats: one kind of missing value, NaN, is enough.
+    return frame[COLUMNS].astype({
+        "layer": "float64",
+        "d_sae": "float64",
+        "binarise": "float64",
+        "roc_auc": "float64",
+        "n_nonzero": "float64",
+    })
 
 
 def mark_chosen(frame: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +62,7 @@ def sections(frame: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def scores(frame: pd.DataFrame, dataset: str, split: str) -> pd.DataFrame:
-    """Return the chosen point of each family of one section, with ``method``, ``label``, ``role`` and ``configuration``.
+    """Return the chosen point of each family of one section, with ``method``, ``label``, ``role``, ``configuration`` and ``latents_used``.
 
     ``method`` always names the classifier ("SAE (tree)"); the shorter ``label`` does so only where a representation has several.
 
@@ -68,6 +75,7 @@ def scores(frame: pd.DataFrame, dataset: str, split: str) -> pd.DataFrame:
     part["label"] = [method if count[name] > 1 else REPRESENTATIONS.get(name, name) for name, method in names]
     part["role"] = [role_of(name) for name in part["representation"]]
     part["configuration"] = [configuration(row) for row in part[["pooling", "binarise"]].to_dict("records")]
+    part["latents_used"] = part["n_nonzero"].where(part["sae"].notna())
     part["order"] = part["role"].map(_ROLE_ORDER)
     return (
         part.sort_values(["order", "macro_f1", "fingerprint"], ascending=[True, False, True]).drop(columns="order").reset_index(drop=True)

@@ -13,8 +13,7 @@ from markupsafe import Markup
 
 from mosaic_sae import __version__, fsio
 from mosaic_sae.explain.cards import quoted, visible
-from mosaic_sae.log import format_seconds
-from mosaic_sae.report import names
+from mosaic_sae.report import facts, names
 from mosaic_sae.report.content import MOST_TEXTS, Content, Section, gather
 from mosaic_sae.report.figures import PLOT_CONFIG, describe_scores, score_intervals
 from mosaic_sae.report.shading import runs_of_tokens
@@ -60,7 +59,7 @@ def markdown_report(content: Content) -> str:
     environment.filters["md"] = escape_markdown
     environment.globals["marked"] = markdown_text
     text = environment.get_template("report.md.j2").render(content=content, run=content.run)
-    return re.sub(r"\n{3,}", "\n\n", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def escape_markdown(value: Any) -> str:
@@ -96,12 +95,11 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         moment=names.moment,
         whole=names.whole,
         percent=names.percent,
-        duration=format_seconds,
         quoted=quoted,
     )
     environment.globals.update(
         names=names,
-        present=names.present,
+        facts=facts,
         interval=names.interval,
         shaded=runs_of_tokens,
         most_texts=MOST_TEXTS,

@@ -46,7 +46,7 @@ def load_sae(block: SaeBlock, layer: int, width: str | None, site: str) -> Spars
         logger.warning(f"SAE {name} does not say which layer and site it was trained on; it is used at layer {layer}, {site} as asked.")
     if block.repo:
         fetch_weights(block.repo, fill_path(block.path, layer, width, site), folder, sae_format)
-    return sae_format.read(folder, name, getattr(block, "norm_scaling_factor", None))
+    return sae_format.read(folder, name, block.norm_scaling_factor)
 
 
 def locate_sae(block: SaeBlock, layer: int, width: str | None, site: str) -> tuple[Path, str]:

@@ -11,13 +11,6 @@ from mosaic_sae.config.schema import ModelEntry, SaeBlock
 from mosaic_sae.errors import SaeError, nearest
 
 
-class ReleaseBlock(SaeBlock):
-    """A ``sae:`` block that MOSAIC filled in from a known release."""
-
-    norm_scaling_factor: float | None = None
-    """Factor of expected_average_only_in, where the release has one."""
-
-
 @dataclass(frozen=True)
 class ReleasedSae:
     """One SAE of a release."""
@@ -89,7 +82,7 @@ def release_block(model_name: str, site: str, layer: int, width: str | None) -> 
             "Change layers, or add a sae: block."
         )
     sae = release.saes[layer]
-    return ReleaseBlock(repo=release.repo, path=sae.path, format=release.format, norm_scaling_factor=sae.norm_scaling_factor)
+    return SaeBlock(repo=release.repo, path=sae.path, format=release.format, norm_scaling_factor=sae.norm_scaling_factor)
 
 
 def sae_block_of(entry: ModelEntry, site: str, layer: int, width: str | None) -> SaeBlock:

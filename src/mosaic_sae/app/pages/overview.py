@@ -20,12 +20,13 @@ from mosaic_sae.app.components import (
     said,
     status_pill,
     table,
+    text_table,
 )
 from mosaic_sae.app.data import Library, Run
 from mosaic_sae.app.grid import CHOSEN, GRID_ID, grid_rows, points_grid
 from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import visible
-from mosaic_sae.log import format_seconds
+from mosaic_sae.report import facts as run_facts
 from mosaic_sae.report import names, tables
 from mosaic_sae.report.verdict import OUTCOMES, verdict
 
@@ -45,6 +46,8 @@ def layout(library: Library, run_id: str | None) -> Component:
     parts: list[Any] = [_head(run)]
     if run.problem:
         parts.append(note(f"run.json of this run cannot be read: {visible(run.problem)}", "bad"))
+    if run.info.get("error"):
+        parts.append(note(f"The run stopped with an error: {visible(str(run.info['error']), 2000)}", "bad"))
     try:
         frame = library.results(run)
     except StoreError as error:
@@ -131,9 +134,8 @@ def _no_runs(library: Library) -> Component:
 
 
 def _head(run: Run) -> Component:
-    points = run.info.get("points", {})
-    done, failed = points.get("done", 0) + points.get("skipped", 0), len(run.failed)
-    words = f"{done:,} points" + (f", {failed} failed" if failed else "")
+    failed = len(run.failed)
+    words = f"{run_facts.n_points(run.info):,} points" + (f", {failed} failed" if failed else "")
     when = (
         f"finished {names.moment(run.info['finished'])}" if run.info.get("finished") else f"started {names.moment(run.info.get('started'))}"
     )
@@ -150,9 +152,8 @@ def _head(run: Run) -> Component:
 
 
 def _no_results(run: Run) -> Component:
-    points = run.info.get("points", {})
     if run.status == "running":
-        text = f"This run is still going: {points.get('done', 0):,} points done, {len(run.failed)} failed so far."
+        text = f"This run is still going: {run_facts.n_points(run.info):,} points done, {len(run.failed)} failed so far."
         return panel("Still running", html.P(text), html.P("The table comes when it ends; reload the page then."))
     if run.status == "interrupted":
         return panel("Interrupted", html.P("This run was stopped before its table was written. Start it again: finished points are kept."))
@@ -204,88 +205,22 @@ def _points(frame: pd.DataFrame, run: Run) -> Component:
 
 
 def _fit(run: Run) -> Component | None:
-    models = run.info.get("models") or []
-    if not models:
+    rows = run_facts.fit_rows(run.info)
+    if not rows:
         return None
-    head = [
-        ("Model", False),
-        ("Layer", True),
-        ("SAE", False),
-        ("Explained variance", True),
-        ("L0", True),
-        ("Dead", True),
-        ("Tokens", True),
-        ("Massive tokens left out", True),
-    ]
-    rows = [
-        [
-            said(model.get("name", "–"), 80),
-            str(model.get("layer", "–")),
-            said(model.get("sae") or "–", 80),
-            names.number(model.get("explained_variance")),
-            names.number(model.get("l0"), 1),
-            names.percent(model.get("dead_share")),
-            names.whole(model.get("n_tokens")),
-            names.whole(model.get("massive_tokens")),
-        ]
-        for model in models
-    ]
-    return panel("How well the SAE fits", table("Measured on this run's own tokens", head, rows))
+    return panel("How well the SAE fits", html.P(run_facts.FIT_NOTE, className="muted"), text_table("SAE fit", run_facts.FIT_HEAD, rows))
 
 
 def _about(run: Run) -> Component:
-    git = run.info.get("git") or {}
-    rows = []
-    for dataset in run.info.get("datasets") or []:
-        classes = ", ".join(f"{visible(str(label), 60)} {count:,}" for label, count in dataset.get("classes", {}).items())
-        splits = ", ".join(
-            f"{visible(str(name), 40)} {sizes['train']:,} / {sizes['test']:,}" for name, sizes in dataset.get("splits", {}).items()
-        )
-        counts = [names.whole(dataset.get(name)) for name in ("rows", "skipped", "truncated")]
-        rows.append([
-            said(dataset.get("name", "–"), 80),
-            counts[0],
-            html.Bdi(classes),
-            html.Bdi(splits),
-            *counts[1:],
-            said(dataset.get("licence") or "not stated", 80),
-        ])
-    head = [
-        ("Dataset", False),
-        ("Rows", True),
-        ("Classes", False),
-        ("Train / test", False),
-        ("Skipped", True),
-        ("Truncated", True),
-        ("Licence", False),
-    ]
-    seconds = ", ".join(
-        f"{stage} {format_seconds(value)}" for stage, value in (run.info.get("seconds") or {}).items() if names.present(value)
-    )
-    commit = git.get("commit") or "not in a git repository"
-    about = facts([
-        ("Command", html.Code(visible(str(run.info.get("command") or "–"), 500))),
-        ("Started", names.moment(run.info.get("started"))),
-        ("Finished", names.moment(run.info.get("finished"))),
-        ("Time", seconds or "–"),
-        ("Code", html.Code(visible(str(commit)) + (" with uncommitted changes" if git.get("dirty") else ""))),
-        (
-            "Versions",
-            html.Bdi(
-                ", ".join(f"{visible(str(name))} {visible(str(number))}" for name, number in (run.info.get("versions") or {}).items())
-                or "–"
-            ),
-        ),
-    ])
-    data = [table("Rows of each dataset after loading", head, rows)] if rows else []
-    return panel("Data and provenance", *data, about)
+    rows = run_facts.dataset_rows(run.info)
+    data = [text_table("Rows of each dataset after loading", run_facts.DATA_HEAD, rows)] if rows else []
+    return panel("Data and provenance", *data, facts((name, html.Bdi(value)) for name, value in run_facts.provenance_pairs(run.info)))
 
 
 def _runs(runs: list[Run], current: Run) -> Component:
     rows = []
     for run in runs:
-        points = run.info.get("points", {})
-        count = f"{points.get('done', 0) + points.get('skipped', 0):,}"
+        count = f"{run_facts.n_points(run.info):,}"
         here = [pill("shown above", "accent")] if run.id == current.id else []
         rows.append([
             _run_link(run),

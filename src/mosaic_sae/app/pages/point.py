@@ -16,6 +16,7 @@ from mosaic_sae.app.tree_view import tree_view
 from mosaic_sae.explain.cards import card_of, visible
 from mosaic_sae.report import names, tables
 from mosaic_sae.report.content import latent_lines
+from mosaic_sae.report.facts import commit
 from mosaic_sae.report.rules import tree_rules
 
 MOST_LATENTS = 20
@@ -46,6 +47,7 @@ def layout(library: Library, fingerprint: str, run_id: str | None = None, shown_
     evidence = library.evidence(found.base, point)
     parts = [
         _head(found),
+        *(note(said(text, 400)) for text in point.get("notes") or []),
         _metrics(point),
         _compared(library, found),
         html.Div([_per_class(point), _confusion(point)], className="columns"),
@@ -92,17 +94,19 @@ def _metrics(point: Mapping[str, Any]) -> Component:
         ("Accuracy", names.number(test["accuracy"]), f"{test['n']:,} test examples"),
         ("Weighted F1", names.number(test["weighted_f1"]), ""),
         ("ROC AUC", names.number(test.get("roc_auc")), ""),
-        (
-            "Latents used",
-            names.whole(point.get("n_nonzero")),
-            f"of {names.whole(point['key']['d_sae'])}" if names.present(point["key"].get("d_sae")) else "",
-        ),
+        _latents_used(point),
     ]
     items = [
         html.Div([html.Dt(title), html.Dd([html.Strong(value), html.Span(extra, className="muted small")])])
         for title, value, extra in tiles
     ]
     return html.Dl(items, className="tiles")
+
+
+def _latents_used(point: Mapping[str, Any]) -> tuple[str, str, str]:
+    if not names.present(point["key"].get("sae")):
+        return "Latents used", "–", "not a probe on latents"
+    return "Latents used", names.whole(point.get("n_nonzero")), f"of {names.whole(point['key'].get('d_sae'))}"
 
 
 def _compared(library: Library, found: FoundPoint) -> Component | None:
@@ -233,18 +237,13 @@ def _choice(point: Mapping[str, Any]) -> Component:
 
 def _provenance(point: Mapping[str, Any]) -> Component:
     provenance = point.get("provenance") or {}
-    rows, git = provenance.get("rows") or {}, provenance.get("git") or {}
+    rows = provenance.get("rows") or {}
     pairs = [
         ("Fingerprint", html.Code(point["fingerprint"])),
         ("Train / test", f"{names.whole(point.get('n_train'))} / {names.whole(point.get('n_test'))} examples"),
         ("Rows", ", ".join(f"{names.whole(count)} {name}" for name, count in rows.items()) or "–"),
         ("Tokens", names.whole(provenance.get("n_tokens"))),
         ("Seed", str(provenance.get("seed", "–"))),
-        (
-            "Code",
-            html.Code(
-                visible(str(git.get("commit") or "not in a git repository")) + (" with uncommitted changes" if git.get("dirty") else "")
-            ),
-        ),
+        ("Code", html.Code(commit(provenance.get("git")))),
     ]
     return panel("Provenance", facts(pairs), json_details("Everything recorded", provenance))

@@ -1,0 +1,156 @@
+"""A whole run on a tiny model: from a csv file to the table, the report and the next run that does nothing."""
+
+import csv
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from factories import make_texts
+from mosaic_sae.config.load import Loaded, load_experiment
+from mosaic_sae.errors import StoreError
+from mosaic_sae.pipeline.plan import make_plan
+from mosaic_sae.pipeline.run import run
+
+CONFIG = """
+settings: {{base_save_dir: {folder}/stores, base_classify_dir: {folder}/results, shard_rows: 32}}
+models:
+  - name: {model}
+    layers: [2]
+    sae: {{path: {sae}}}
+datasets:
+  - name: {folder}/toy.csv
+    text_field: text
+    label_field: label
+    splits:
+      - kind: random
+      - {{kind: holdout, name: elsewhere, field: place, test_values: [b]}}
+classification_params:
+  top_n_values: [sum, max]
+  binarize_values: [null, 0.5]
+  cv_folds: 3
+  n_bootstrap: 100
+"""
+
+
+@pytest.fixture
+def write_config(tiny_model: Path, tiny_sae: Path, tmp_path: Path):
+    def write(places: list[str]) -> Path:
+        texts, labels = make_texts(len(places), seed=1)
+        with (tmp_path / "toy.csv").open("w", newline="") as handle:
+            rows = csv.writer(handle)
+            rows.writerow(["text", "label", "place"])
+            rows.writerows(zip(texts, labels, places, strict=True))
+        path = tmp_path / "toy.yaml"
+        path.write_text(CONFIG.format(folder=tmp_path, model=tiny_model, sae=tiny_sae))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def loaded(write_config) -> Loaded:
+    return load_experiment(write_config(["a", "a", "b"] * 30))
+
+
+def table(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "results.parquet")
+
+
+def test_a_run_makes_every_point_and_a_second_run_does_nothing(loaded: Loaded) -> None:
+    # Per split: 4 feature sets x (2 classifiers + random control), shuffled labels, two hidden states, TF-IDF, majority.
+    expected = 2 * (4 * 3 + 1 + 2 + 2)
+    assert [point.action for point in make_plan(loaded)] == ["run"] * expected
+    summary = run(loaded)
+    assert summary.failed == []
+    results = table(summary.run_folder)
+    assert len(results) == expected
+    assert set(results["binarise"].dropna()) == {0.5}
+    assert (results["macro_f1_low"] <= results["macro_f1"]).all() and (results["macro_f1"] <= results["macro_f1_high"]).all()
+    assert [point.action for point in make_plan(loaded)] == ["skip"] * expected
+    before = {path: path.stat().st_mtime_ns for path in summary.run_folder.parent.rglob("point.json")}
+    again = run(loaded)
+    record = json.loads((again.run_folder / "run.json").read_text())
+    assert record["status"] == "done" and record["points"] == {"done": 0, "skipped": expected, "failed": []}
+    assert {path: path.stat().st_mtime_ns for path in summary.run_folder.parent.rglob("point.json")} == before
+    pd.testing.assert_frame_equal(table(again.run_folder), results)
+
+
+def test_everything_compared_has_the_same_rows(loaded: Loaded) -> None:
+    summary = run(loaded)
+    base = summary.run_folder.parent
+    sides: dict[str, set[tuple[str, ...]]] = {}
+    for row in table(summary.run_folder).itertuples():
+        if row.representation != "shuffled_labels":
+            predictions = pd.read_parquet(base / row.path / "predictions.parquet")
+            sides.setdefault(row.split, set()).add((row.n_train, *predictions["id"]))
+    assert {split: len(different) for split, different in sides.items()} == {"random": 1, "elsewhere": 1}
+    saved = json.loads(next((base / "splits").glob("*elsewhere*")).read_text())
+    assert saved["test"] == [str(row) for row in range(2, 90, 3)]
+    assert not set(saved["test"]) & set(saved["train"])
+
+
+def test_the_chosen_point_is_the_best_by_cross_validation(loaded: Loaded) -> None:
+    results = table(run(loaded).run_folder)
+    for _, family in results[results["representation"] == "sae"].groupby(["split", "classifier"]):
+        assert family["chosen"].sum() == 1
+        assert family.loc[family["chosen"], "cv_macro_f1"].item() == family["cv_macro_f1"].max()
+
+
+def test_results_carry_evidence_report_and_provenance(loaded: Loaded) -> None:
+    summary = run(loaded)
+    assert "<html" in (summary.run_folder / "report.html").read_text() and (summary.run_folder / "report.md").stat().st_size > 1000
+    results = table(summary.run_folder)
+    row = results[(results["representation"] == "sae") & (results["classifier"] == "logistic")].iloc[0]
+    point = json.loads((summary.run_folder.parent / row["path"] / "point.json").read_text())
+    about = point["provenance"]
+    assert about["rows"] == {"kept": 90, "skipped": 0, "truncated": 0} and about["seed"] == 42
+    assert about["sae"]["hook_point"] == "blocks.2.hook_resid_post"
+    evidence = json.loads((summary.run_folder.parent / "evidence" / f"{about['latent_store']}.json").read_text())
+    assert {str(top["latent"]) for top in point["top_latents"]} <= set(evidence["latents"])
+
+
+def test_a_failing_split_costs_its_own_points_only(write_config) -> None:
+    # Held out are nearly all rows: the few that are left for training hold a single class.
+    _, labels = make_texts(90, seed=1)
+    kept = [row for row, label in enumerate(labels) if label == "good"][:4]
+    summary = run(load_experiment(write_config(["a" if row in kept else "b" for row in range(90)])))
+    assert {failure.key["split"] for failure in summary.failed} == {"elsewhere"}
+    results = table(summary.run_folder)
+    assert set(results["split"]) == {"random"}
+    record = json.loads((summary.run_folder / "run.json").read_text())
+    assert len(record["points"]["failed"]) == len(summary.failed) > 0
+    assert "elsewhere" in (summary.run_folder / "report.md").read_text()
+
+
+def test_extract_only_then_classify_only(loaded: Loaded) -> None:
+    with pytest.raises(StoreError, match="has yet to be extracted"):
+        run(loaded, extract=False)
+    folder = run(loaded, classify=False).run_folder
+    assert not (folder / "results.parquet").exists()
+    assert run(loaded, extract=False).failed == []
+    assert (folder / "results.parquet").is_file()
+
+
+def test_row_order_changes_no_split_and_no_score(write_config, tmp_path: Path) -> None:
+    path = write_config(["a", "a", "b"] * 30)
+    lines = (tmp_path / "toy.csv").read_text().splitlines()
+    with_ids = [f"id,{lines[0]}", *(f"r{number},{line}" for number, line in enumerate(lines[1:]))]
+    over = ["datasets.0.id_field=id", "classification_params.top_n_values=[sum]", "datasets.0.splits=[{kind: random}]"]
+
+    def scores(order: list[str], name: str) -> dict[tuple, tuple]:
+        (tmp_path / "toy.csv").write_text("\n".join(order) + "\n")
+        folder = run(
+            load_experiment(path, [*over, f"settings.base_save_dir={tmp_path / name}", f"settings.base_classify_dir={tmp_path / name}"])
+        ).run_folder
+        rows = table(folder).fillna({"binarise": 0, "pooling": ""})
+        return {
+            (r.representation, r.pooling, r.binarise, r.classifier): (r.macro_f1, r.cv_macro_f1, r.macro_f1_low) for r in rows.itertuples()
+        }
+
+    straight = scores(with_ids, "straight")
+    shuffled = scores([with_ids[0], *with_ids[:0:-1]], "reversed")
+    assert straight.keys() == shuffled.keys()
+    for key, values in straight.items():
+        assert shuffled[key] == pytest.approx(values, abs=1e-9), key
