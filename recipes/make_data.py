@@ -65,7 +65,22 @@ def clean(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
+# Requests that sexualise minors are not passed on; the rule is broad on purpose and costs some other requests about children.
+_MINORS = re.compile(
+    r"\b(?:minors?|child(?:ren)?|underage|teen(?:ager)?s?|kids?|under 18|school ?girls?|young (?:girl|boy)s?|loli\w*)\b", re.I
+)
+_SEXUAL = re.compile(
+    r"\b(?:sex\w*|porn\w*|nude\w*|erotic\w*|molest\w*|groom\w*|p(?:a?e)dophil\w*|intimate|fetish\w*|explicit|abus\w*|seduc\w*|exploit\w*)",
+    re.I,
+)
+
+
 def safety_rows(folder: Path) -> Iterable[Row]:
+    """Yield the requests of all sources, without those that sexualise minors."""
+    return (row for row in _all_safety_rows(folder) if not (_MINORS.search(row.text) and _SEXUAL.search(row.text)))
+
+
+def _all_safety_rows(folder: Path) -> Iterable[Row]:
     """Yield the requests of all sources; where two are near duplicates the earlier source wins."""
     seeds = yaml.safe_load(read_member(folder, PYRIT, "pyrit/datasets/seed_datasets/local/adv_bench.prompt"))["seeds"]
     for number, seed in enumerate(seeds):
@@ -270,6 +285,7 @@ SAFETY_CARD: dict[str, Any] = {
     "title": "Harmful and benign requests",
     "how": [
         "Requests only; answers and context passages are left out.",
+        "Requests that name both minors and a sexual, abusive or exploitative act are left out, by a broad keyword rule.",
         "AdvBench (Zou et al. 2023) is read from pyrit; where two sources hold nearly the same request, the source read first keeps it.",
         "HarmBench without its copyright category; StrongREJECT without AdvBench again and without collections that state no licence.",
         "PyRIT's refusal files label answers, not requests: the harmless requests in them were picked by reading.",

@@ -68,12 +68,12 @@ def test_coverage_in_a_simulation() -> None:
     truth = macro_f1(np.diag(cells), cells.sum(axis=1), cells.sum(axis=0))
     rng = np.random.default_rng(0)
     covered = 0
-    for seed in range(300):
+    for seed in range(200):
         cell = rng.choice(9, 300, p=cells.ravel())
         low, high = macro_f1_interval(cell // 3, cell % 3, 3, singles(300), 400, seed)
         covered += low <= truth <= high
-    # 95 % of 300, give or take three standard errors and the small bias of percentile intervals.
-    assert 0.90 <= covered / 300 <= 0.985
+    # 95 % of 200, give or take three standard errors and the small bias of percentile intervals.
+    assert 0.90 <= covered / 200 <= 0.99
 
 
 def test_paired_difference_by_hand() -> None:

@@ -21,10 +21,17 @@ RELOAD = """
 import sys, numpy as np, scipy.sparse as sp
 from pathlib import Path
 from mosaic_sae.probes.save import load_classifier
-folder = Path(sys.argv[1])
-inputs = (folder / "texts.txt").read_text().splitlines() if sys.argv[2] == "text" else sp.csr_array(sp.load_npz(folder / "x.npz"))
-np.save(folder / "again.npy", load_classifier(folder / "classifier.skops").predict_proba(inputs))
+for folder in Path(sys.argv[1]).iterdir():
+    texts = folder / "texts.txt"
+    inputs = texts.read_text().splitlines() if texts.exists() else sp.csr_array(sp.load_npz(folder / "x.npz"))
+    np.save(folder / "again.npy", load_classifier(folder / "classifier.skops").predict_proba(inputs))
 """
+CASES = {
+    "several": ("logistic", "latents", 3),
+    "tree": ("tree", "latents", 2),
+    "text": ("logistic", "text", 2),
+    "l2": ("logistic", "latents", 2),
+}
 
 
 def words_of(planted) -> list[str]:
@@ -33,19 +40,23 @@ def words_of(planted) -> list[str]:
     return [f"{' '.join(words)} {'good ' * rng.integers(0, 2)}{label * 3}" for words, label in zip(filler, planted.labels, strict=True)]
 
 
-@pytest.mark.parametrize(("classifier", "kind", "n_classes"), [("logistic", "latents", 3), ("tree", "latents", 2), ("logistic", "text", 2)])
-def test_a_fresh_process_gives_the_same_probabilities(classifier, kind, n_classes, make_planted, params, tmp_path: Path) -> None:
-    planted = make_planted(n_classes=n_classes, signal=0.5)
-    features = words_of(planted) if kind == "text" else planted.features
-    chosen = params.model_copy(update={"penalties": ["l1"], "c_values": [1.0]})
-    result = evaluate(features, planted.split, planted.labels, planted.units, classifier, chosen, 3, 0)
-    save_classifier(result.estimator, tmp_path / "classifier.skops")
-    if kind == "text":
-        (tmp_path / "texts.txt").write_text("\n".join(features[row] for row in result.rows))
-    else:
-        sp.save_npz(tmp_path / "x.npz", features[result.rows])
-    subprocess.run([sys.executable, "-c", RELOAD, str(tmp_path), kind], check=True)
-    np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), result.probabilities)
+def test_a_fresh_process_gives_the_same_probabilities(make_planted, params, tmp_path: Path) -> None:
+    expected = {}
+    for case, (classifier, kind, n_classes) in CASES.items():
+        planted = make_planted(n_classes=n_classes, signal=0.5)
+        features = words_of(planted) if kind == "text" else planted.features
+        chosen = params.model_copy(update={"penalties": ["l2" if case == "l2" else "l1"], "c_values": [1.0]})
+        result = evaluate(features, planted.split, planted.labels, planted.units, classifier, chosen, 3, 0)
+        save_classifier(result.estimator, tmp_path / case / "classifier.skops")
+        if kind == "text":
+            (tmp_path / case / "texts.txt").write_text("\n".join(features[row] for row in result.rows))
+        else:
+            sp.save_npz(tmp_path / case / "x.npz", features[result.rows])
+        expected[case] = result.probabilities
+    subprocess.run([sys.executable, "-c", RELOAD, str(tmp_path)], check=True)
+    for case, probabilities in expected.items():
+        assert probabilities.std() > 0
+        np.testing.assert_array_equal(np.load(tmp_path / case / "again.npy"), probabilities, err_msg=case)
 
 
 def test_files_of_a_point(make_planted, params, tmp_path: Path) -> None:

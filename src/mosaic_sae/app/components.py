@@ -107,7 +107,7 @@ def interval_table(scores: pd.DataFrame, run_id: str | None, caption: str, highl
     for row in scores.to_dict("records"):
         name = [role_mark(row["role"]), point_link(row["fingerprint"], run_id, visible(row["label"], 60))]
         if row["role"] == "control":
-            name.append(html.Span(" control", className="muted small"))
+            name.append(html.Span(" control", className="sr-only"))
         details = f"{row['method']}, {row['configuration']}" if row["configuration"] != "–" else row["method"]
         cells = [
             html.Th(name, scope="row", title=visible(details, 80)),
@@ -123,7 +123,9 @@ def interval_table(scores: pd.DataFrame, run_id: str | None, caption: str, highl
         html.Th(_scale(), scope="col", className="track-cell"),
         html.Th("Macro F1 [95 %]", scope="col"),
     ])
-    return html.Table([html.Caption(caption), html.Thead(head), html.Tbody(rows)], className="data intervals")
+    legend = [html.Span([role_mark(role), names.ROLES[role]]) for role in dict.fromkeys(scores["role"])]
+    body = html.Table([html.Caption(caption), html.Thead(head), html.Tbody(rows)], className="data intervals")
+    return html.Div([body, html.P(legend, className="legend muted small", **{"aria-hidden": "true"})])
 
 
 def _scale() -> Component:

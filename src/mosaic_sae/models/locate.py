@@ -9,7 +9,7 @@ from typing import Any
 
 from mosaic_sae.errors import ModelError
 from mosaic_sae.fsio import read_json, sha256_file
-from mosaic_sae.hub import snapshot
+from mosaic_sae.models.hub import snapshot
 from mosaic_sae.models.packaged import PACKAGED, PREFIX, packaged_folder
 
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -49,9 +49,9 @@ def locate_model(name: str, revision: str | None = None) -> LocatedModel:
         return _describe(name, local, _file_hashes(local), None)
     if name.startswith((".", "/", "~")) or local.exists():
         raise ModelError(f"The model '{name}' is not a folder. Give a folder in Hugging Face format, a hub name, or packaged/NAME.")
-    folder = snapshot(name, revision, [*_SMALL, _WEIGHTS[0]], what=f"the model {name}", error=ModelError)
+    folder = snapshot(name, revision, [*_SMALL, _WEIGHTS[0]])
     if not any(folder.glob(_WEIGHTS[0])):
-        folder = snapshot(name, revision, [*_SMALL, _WEIGHTS[1]], what=f"the model {name}", error=ModelError)
+        folder = snapshot(name, revision, [*_SMALL, _WEIGHTS[1]])
     return _describe(name, folder, {"hub": name, "commit": folder.name}, None)
 
 

@@ -69,7 +69,7 @@ def _head(found: FoundPoint) -> Component:
         html.Nav([dcc.Link("← All points", href=home), " of ", said(run.name, 60) if run else "this folder"], className="muted small"),
         html.H1([names.method_name(key["representation"], key["classifier"]), settings, *chosen]),
         html.P([
-            names.ROLES[role].capitalize(),
+            _ROLES[role],
             " on ",
             html.Strong(said(key["dataset"], 80)),
             ", split ",

@@ -1,0 +1,116 @@
+"""The app as a server: routes, headers, callbacks, and what it imports."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from run_folders import make_run_folder
+
+from mosaic_sae.app.factory import create_app
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run_folder(tmp_path_factory.mktemp("served"), 40)
+
+
+@pytest.fixture(scope="module")
+def client(run):
+    return create_app([run.parent]).server.test_client()
+
+
+def ask(client, output, **inputs):
+    """Call a callback as the browser does; return what it puts into its output."""
+    known = {"page.children": ["url.pathname", "url.search"], "points-grid.rowData": ["grid-run.data"]}[output]
+    identifier, prop = output.split(".")
+    body = {
+        "output": output,
+        "outputs": {"id": identifier, "property": prop},
+        "inputs": [{"id": name.split(".")[0], "property": name.split(".")[1], "value": inputs[name.split(".")[1]]} for name in known],
+        "changedPropIds": known,
+    }
+    response = client.post("/_dash-update-component", json=body)
+    assert response.status_code == 200
+    return response.get_json()["response"][identifier][prop]
+
+
+def test_the_first_page_and_its_layout(client):
+    index = client.get("/")
+    html = index.get_data(as_text=True)
+    assert index.status_code == 200
+    assert "--surface" in html  # the shared style is inside
+    assert "http://" not in html.replace("http://localhost", "")
+    assert "https://" not in html
+    assert "page" in client.get("/_dash-layout").get_data(as_text=True)
+
+
+def test_pages_and_rows_come_through_callbacks(client, run):
+    page = ask(client, "page.children", pathname="/", search="")
+    assert "safety-and-sentiment" in json.dumps(page)
+    rows = ask(client, "points-grid.rowData", data=run.name)
+    assert len(rows) == 40
+    point = ask(client, "page.children", pathname=f"/point/{rows[0]['fingerprint']}", search="")
+    assert rows[0]["fingerprint"] in json.dumps(point)
+    assert ask(client, "points-grid.rowData", data="no such run") == []
+
+
+def test_any_address_serves_the_app_and_says_what_is_missing(client):
+    assert client.get("/point/0000000000000000").status_code == 200
+    assert "No such point" in json.dumps(ask(client, "page.children", pathname="/point/0000000000000000", search=""))
+    assert "No such page" in json.dumps(ask(client, "page.children", pathname="/a/b/c", search=""))
+
+
+def test_reports_of_its_runs_are_served_and_nothing_else(client, run):
+    assert client.get(f"/runs/{run.name}/report.html").status_code == 404
+    (run / "report.html").write_text("<p>report 31415</p>")
+    answer = client.get(f"/runs/{run.name}/report.html")
+    assert (answer.status_code, answer.mimetype, answer.get_data(as_text=True)) == (200, "text/html", "<p>report 31415</p>")
+    for path in ("/runs/../report.html", "/runs/points/report.html", f"/runs/{run.name}/run.json", "/runs/%2e%2e/report.html"):
+        assert b"31415" not in client.get(path).data
+        assert b'"schema"' not in client.get(path).data
+
+
+def test_no_answer_lets_the_page_leave_this_machine(client):
+    policy = client.get("/").headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
+    assert client.get("/_dash-layout").headers["Content-Security-Policy"] == policy
+
+
+def test_all_scripts_and_styles_are_bundled(client):
+    html = client.get("/").get_data(as_text=True)
+    sources = [part.split('"')[0] for part in html.replace("href=", "src=").split('src="')[1:]]
+    assert len(sources) > 8
+    for source in sources:
+        assert source.startswith("/")
+        assert client.get(source).status_code == 200, source
+
+
+def test_torch_is_not_imported(run):
+    script = (
+        "import sys, pathlib\n"
+        "from mosaic_sae.app.factory import create_app, route\n"
+        "from mosaic_sae.app.data import Library\n"
+        f"folder = pathlib.Path({str(run.parent)!r})\n"
+        "create_app([folder]); library = Library([folder]); route(library, '/', '')\n"
+        "route(library, '/point/' + library.results(library.run(None)).iloc[0]['fingerprint'], '')\n"
+        "heavy = sorted({'torch', 'transformers', 'sklearn', 'datasets', 'safetensors'} & set(sys.modules))\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_five_thousand_points_take_little_work(tmp_path):
+    run = make_run_folder(tmp_path, 5000)
+    client = create_app([tmp_path]).server.test_client()
+    started = time.process_time()
+    ask(client, "page.children", pathname="/", search="")
+    page = time.process_time() - started
+    rows = ask(client, "points-grid.rowData", data=run.name)
+    total = time.process_time() - started
+    assert len(rows) == 5000
+    assert page < 1.0  # processor seconds of the server; the two seconds of the promise include the browser's work
+    assert total < 1.5
