@@ -23,7 +23,7 @@ def client(run):
 
 def ask(client, output, **inputs):
     """Call a callback as the browser does; return what it puts into its output."""
-    known = {"page.children": ["url.pathname", "url.search"], "points-grid.rowData": ["grid-run.data"]}[output]
+    known = {"page.children": ["url.pathname", "url.search"], "grid-slot.children": ["grid-run.data"]}[output]
     identifier, prop = output.split(".")
     body = {
         "output": output,
@@ -49,11 +49,11 @@ def test_the_first_page_and_its_layout(client):
 def test_pages_and_rows_come_through_callbacks(client, run):
     page = ask(client, "page.children", pathname="/", search="")
     assert "safety-and-sentiment" in json.dumps(page)
-    rows = ask(client, "points-grid.rowData", data=run.name)
+    rows = ask(client, "grid-slot.children", data=run.name)["props"]["rowData"]
     assert len(rows) == 40
     point = ask(client, "page.children", pathname=f"/point/{rows[0]['fingerprint']}", search="")
     assert rows[0]["fingerprint"] in json.dumps(point)
-    assert ask(client, "points-grid.rowData", data="no such run") == []
+    assert "is gone" in json.dumps(ask(client, "grid-slot.children", data="no such run"))
 
 
 def test_any_address_serves_the_app_and_says_what_is_missing(client):
@@ -109,7 +109,7 @@ def test_five_thousand_points_take_little_work(tmp_path):
     started = time.process_time()
     ask(client, "page.children", pathname="/", search="")
     page = time.process_time() - started
-    rows = ask(client, "points-grid.rowData", data=run.name)
+    rows = ask(client, "grid-slot.children", data=run.name)["props"]["rowData"]
     total = time.process_time() - started
     assert len(rows) == 5000
     assert page < 1.0  # processor seconds of the server; the two seconds of the promise include the browser's work

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from factories import D_MODEL, make_texts
 
+from factories import D_MODEL, make_texts
 from mosaic_sae.config.sae_recipe import SaeRecipe
 from mosaic_sae.errors import SourceError
 from mosaic_sae.pipeline import train_sae as training

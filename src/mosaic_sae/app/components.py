@@ -12,11 +12,17 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from mosaic_sae.explain.cards import visible
-from mosaic_sae.report import names
+from mosaic_sae.report import names, tables
 from mosaic_sae.report.facts import Failed
 
-Child = Component | str
+HIDDEN: dict[str, Any] = {"aria-hidden": "true"}
+"""For parts that repeat in form or colour what stands beside them in words."""
 _STATUS_PILLS = {"done": "good", "failed": "bad", "interrupted": "warn", "running": "accent", "unreadable": "bad"}
+
+
+def labelled(text: str) -> dict[str, Any]:
+    """Attributes that name a part for those who do not see it."""
+    return {"aria-label": text}
 
 
 def said(text: Any, limit: int = 120) -> Component:
@@ -70,12 +76,12 @@ def table(caption: str, head: Sequence[tuple[str, bool]], rows: Sequence[Sequenc
     titles = [html.Th(title, scope="col", className="num" if is_number else "") for title, is_number in head]
     body = []
     for row in rows:
-        cells = [html.Th(row[0], scope="row")]
+        cells: list[Component] = [html.Th(row[0], scope="row")]
         for value, (_, is_number) in zip(row[1:], head[1:], strict=True):
             cells.append(value if isinstance(value, html.Td) else html.Td(value, className="num" if is_number else ""))
         body.append(html.Tr(cells))
     content = html.Table([html.Caption(caption), html.Thead(html.Tr(titles)), html.Tbody(body)], className=f"data {class_name}".strip())
-    return html.Div(content, className="scroll", tabIndex=0, role="region", **{"aria-label": caption})
+    return html.Div(content, className="scroll", tabIndex=0, role="region", **labelled(caption))
 
 
 def text_table(caption: str, head: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -> Component:
@@ -85,7 +91,7 @@ def text_table(caption: str, head: Sequence[tuple[str, bool]], rows: Sequence[Se
 
 def role_mark(role: str) -> Component:
     """The symbol of a representation's role; the role is also said in words next to it."""
-    return html.I(className=f"role {role}", **{"aria-hidden": "true"})
+    return html.I(className=f"role {role}", **HIDDEN)
 
 
 def point_link(fingerprint: str, run_id: str | None, children: Any) -> Component:
@@ -104,14 +110,14 @@ def interval_table(scores: pd.DataFrame, run_id: str | None, caption: str, highl
         highlight: fingerprint of a row to mark.
     """
     rows = []
-    for row in scores.to_dict("records"):
+    for row in tables.records(scores):
         name = [role_mark(row["role"]), point_link(row["fingerprint"], run_id, visible(row["label"], 60))]
         if row["role"] == "control":
             name.append(html.Span(" control", className="sr-only"))
         details = f"{row['method']}, {row['configuration']}" if row["configuration"] != "–" else row["method"]
         cells = [
             html.Th(name, scope="row", title=visible(details, 80)),
-            html.Td(_track(row), className="track-cell", **{"aria-hidden": "true"}),
+            html.Td(_track(row), className="track-cell", **HIDDEN),
             html.Td(
                 [html.Strong(names.number(row["macro_f1"])), html.Span(names.interval(row["macro_f1_low"], row["macro_f1_high"]))],
                 className="num",
@@ -125,7 +131,7 @@ def interval_table(scores: pd.DataFrame, run_id: str | None, caption: str, highl
     ])
     legend = [html.Span([role_mark(role), names.ROLES[role]]) for role in dict.fromkeys(scores["role"])]
     body = html.Table([html.Caption(caption), html.Thead(head), html.Tbody(rows)], className="data intervals")
-    return html.Div([body, html.P(legend, className="legend muted small", **{"aria-hidden": "true"})])
+    return html.Div([body, html.P(legend, className="legend muted small", **HIDDEN)])
 
 
 def _scale() -> Component:

@@ -110,10 +110,10 @@ class Library:
             return None
         for run in self.runs():
             frame = self.results(run) if run_id in {None, run.id} else None
-            rows = frame[frame["fingerprint"] == fingerprint] if frame is not None else []
-            if len(rows):
-                row = {name: None if pd.isna(value) else value for name, value in rows.iloc[0].to_dict().items()}
-                point = self._point(run.base, run.base / row["path"] / "point.json")
+            rows = [] if frame is None else tables.records(frame[frame["fingerprint"] == fingerprint])
+            if rows:
+                row = {name: None if pd.isna(value) else value for name, value in rows[0].items()}
+                point = self._point(run.base, run.base / str(row["path"]) / "point.json")
                 return FoundPoint(run, run.base, row, point) if point else None
         for base in sorted({*self.folders, *(run.base for run in self.runs())}):
             for path in sorted((base / "points").rglob(f"*-{fingerprint}/point.json")):

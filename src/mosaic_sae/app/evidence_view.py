@@ -7,7 +7,7 @@ from typing import Any
 from dash import html
 from dash.development.base_component import Component
 
-from mosaic_sae.app.components import said
+from mosaic_sae.app.components import HIDDEN, said
 from mosaic_sae.explain.cards import Card, quoted, summary
 from mosaic_sae.report import names
 from mosaic_sae.report.shading import runs_of_tokens
@@ -24,7 +24,7 @@ def latent_details(latent: int, share: float, figure: str, card: Card | None, ne
         negative: whether the weight is below zero, which the bar's pattern repeats.
         is_open: whether it starts unfolded.
     """
-    bar = html.Span(html.I(style={"--a": round(100 * share)}), className="bar negative" if negative else "bar", **{"aria-hidden": "true"})
+    bar = html.Span(html.I(style={"--a": round(100 * share)}), className="bar negative" if negative else "bar", **HIDDEN)
     head = html.Span(
         [
             html.Span(f"Latent {latent}", className="id"),
@@ -69,7 +69,7 @@ def _by_class(shares: dict[str, float]) -> Component:
     rows = [
         html.Tr([
             html.Th(said(label, 60), scope="row"),
-            html.Td(html.Span(html.I(style={"--a": round(100 * share, 1)}), className="bar"), **{"aria-hidden": "true"}),
+            html.Td(html.Span(html.I(style={"--a": round(100 * share, 1)}), className="bar"), **HIDDEN),
             html.Td(names.percent(share), className="num"),
         ])
         for label, share in shares.items()

@@ -9,7 +9,7 @@ import flask
 from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
-from mosaic_sae.app.components import empty_state
+from mosaic_sae.app.components import HIDDEN, empty_state
 from mosaic_sae.app.data import Library
 from mosaic_sae.app.pages import overview, point
 from mosaic_sae.explain.cards import visible
@@ -99,7 +99,7 @@ def _shell() -> Component:
         dcc.Location(id="url", refresh="callback-nav"),
         html.A("Skip to content", href="#page", className="skip"),
         html.Div(
-            [dcc.Link([html.Span(className="logo", **{"aria-hidden": "true"}), "MOSAIC"], href="/", className="brand")],
+            [dcc.Link([html.Span(className="logo", **HIDDEN), "MOSAIC"], href="/", className="brand")],
             className="topbar",
             role="banner",
         ),

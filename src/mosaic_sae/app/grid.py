@@ -54,10 +54,11 @@ _THEME = (
 )
 
 
-def points_grid(run_id: str) -> dag.AgGrid:
-    """Make the grid of a run's points, still empty: its rows follow once the page stands (see ``pages.overview``)."""
+def points_grid(frame: pd.DataFrame, run_id: str) -> dag.AgGrid:
+    """Make the grid of a run's points."""
     return dag.AgGrid(
         id=GRID_ID,
+        rowData=grid_rows(frame),
         columnDefs=[_column(*column, run_id=run_id) for column in _COLUMNS],
         csvExportParams={"fileName": f"{run_id}-points.csv"},
         defaultColDef={"sortable": True, "filter": True, "floatingFilter": True, "resizable": True, "minWidth": 80},

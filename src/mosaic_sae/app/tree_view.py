@@ -7,7 +7,7 @@ from typing import Any
 from dash import html
 from dash.development.base_component import Component
 
-from mosaic_sae.app.components import said
+from mosaic_sae.app.components import HIDDEN, said
 from mosaic_sae.report.rules import Rule
 
 
@@ -38,7 +38,7 @@ def _line(rule: Rule, middle: list[Any]) -> Component:
     ]
     answer = [html.Span(f"{rule.came}:", className="answer")] if rule.came else []
     ends = [
-        html.Span(shares, className="shares", **{"aria-hidden": "true"}),
+        html.Span(shares, className="shares", **HIDDEN),
         html.Span(f"{rule.n:,} examples", className="muted small num"),
     ]
     return html.Span([*answer, *middle, *ends], className="rule leaf" if rule.leaf else "rule")

@@ -167,7 +167,7 @@ def pooling_table(frame: pd.DataFrame, dataset: str, split: str, classifier: str
     low, high = grid["cv_macro_f1"].min(), grid["cv_macro_f1"].max()
     thresholds: list[Any] = []
     rows: dict[str, dict[Any, Cell]] = {}
-    for point in grid.to_dict("records"):
+    for point in tables.records(grid):
         threshold = None if pd.isna(point["binarise"]) else float(point["binarise"])
         if threshold not in thresholds:
             thresholds.append(threshold)

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from mosaic_sae.explain.cards import visible
 from mosaic_sae.report.names import ROLES, interval, number, present
+from mosaic_sae.report.tables import records
 
 # Mid-tones with at least 3:1 contrast on the light and on the dark page; blue, orange and grey differ for every common colour vision.
 ROLE_COLOURS = {"sae": "#2f80c2", "baseline": "#d1701a", "control": "#7d858f"}
@@ -56,7 +57,7 @@ def score_intervals(scores: pd.DataFrame, highlight: str | None = None) -> go.Fi
                     "thickness": 2,
                     "width": 5,
                 },
-                customdata=[_hover(row) for row in rows.to_dict("records")],
+                customdata=[_hover(row) for row in records(rows)],
                 hovertemplate="%{customdata}<extra></extra>",
             )
         )
@@ -109,8 +110,5 @@ def describe_scores(scores: pd.DataFrame) -> str:
     """Say in words what ``score_intervals`` shows, for those who do not see it."""
     if scores.empty:
         return "No scores."
-    parts = [
-        f"{row['method']} {number(row['macro_f1'])} {interval(row['macro_f1_low'], row['macro_f1_high'])}"
-        for row in scores.to_dict("records")
-    ]
+    parts = [f"{row['method']} {number(row['macro_f1'])} {interval(row['macro_f1_low'], row['macro_f1_high'])}" for row in records(scores)]
     return "Macro F1 with 95 % intervals. " + "; ".join(parts) + "."

@@ -55,6 +55,14 @@ def configuration(key: Mapping[str, Any]) -> str:
     return f"{key['pooling']}, {binarise_name(key['binarise'])}" if present(key.get("binarise")) else str(key["pooling"])
 
 
+def pooling_in_words(key: Mapping[str, Any]) -> str:
+    """Say the pooling and the threshold of a point: "max pooling binarised at ≥ 1"; empty when it has none."""
+    if not present(key.get("pooling")):
+        return ""
+    threshold = f" binarised at {binarise_name(key['binarise'])}" if present(key.get("binarise")) else ""
+    return f"{key['pooling']} pooling{threshold}"
+
+
 def signed(value: float) -> str:
     """Format a weight with its sign: "+0.789", "−0.971"."""
     return f"{value:+.3f}".replace("-", "−")

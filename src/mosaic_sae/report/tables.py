@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -55,6 +56,11 @@ def mark_chosen(frame: pd.DataFrame) -> pd.DataFrame:
     return marked
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as dictionaries."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
 def sections(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """Return every (dataset, split) in the order of the table."""
     pairs = frame[["dataset", "split"]].drop_duplicates()
@@ -74,7 +80,7 @@ def scores(frame: pd.DataFrame, dataset: str, split: str) -> pd.DataFrame:
     names = zip(part["representation"], part["method"], strict=True)
     part["label"] = [method if count[name] > 1 else REPRESENTATIONS.get(name, name) for name, method in names]
     part["role"] = [role_of(name) for name in part["representation"]]
-    part["configuration"] = [configuration(row) for row in part[["pooling", "binarise"]].to_dict("records")]
+    part["configuration"] = [configuration(row) for row in records(part[["pooling", "binarise"]])]
     part["latents_used"] = part["n_nonzero"].where(part["sae"].notna())
     part["order"] = part["role"].map(_ROLE_ORDER)
     return (

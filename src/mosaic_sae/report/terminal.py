@@ -56,6 +56,7 @@ def _table(parts: list[tuple[str, str, pd.DataFrame]]) -> object:
     from rich.text import Text
 
     from mosaic_sae.report.names import interval, number
+    from mosaic_sae.report.tables import records
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("features", overflow="fold", min_width=24)
@@ -65,7 +66,7 @@ def _table(parts: list[tuple[str, str, pd.DataFrame]]) -> object:
     table.add_column("CV", justify="right", no_wrap=True)
     for dataset, split, scores in parts:
         table.add_row(Text(f"{visible(dataset, 60)}, {visible(split, 40)}"), style="bold underline")
-        for place, row in enumerate(scores.to_dict("records")):
+        for place, row in enumerate(records(scores)):
             table.add_row(
                 Text(visible(f"{row['label']}, control" if row["role"] == "control" else row["label"], 60)),
                 Text(visible(row["configuration"], 40)),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from mosaic_sae.report.names import CLASSIFIERS, IN_SENTENCES, REPRESENTATIONS, binarise_name, interval, number, present
+from mosaic_sae.report.names import CLASSIFIERS, IN_SENTENCES, REPRESENTATIONS, interval, number, pooling_in_words, present
 
 CHANCE_MARGIN = 0.05
 OUTCOMES = {"sae": "SAE ahead", "baseline": "baseline ahead", "close": "no clear winner", "none": "not compared"}
@@ -82,10 +82,8 @@ def _capital(text: str) -> str:
 
 def _described(row: pd.Series) -> str:
     classifier = CLASSIFIERS.get(row["classifier"], str(row["classifier"]))
-    if not present(row["pooling"]):
-        return classifier
-    threshold = f" binarised at {binarise_name(row['binarise'])}" if present(row["binarise"]) else ""
-    return f"{classifier}, {row['pooling']} pooling{threshold}"
+    pooling = pooling_in_words({"pooling": row["pooling"], "binarise": row["binarise"]})
+    return f"{classifier}, {pooling}" if pooling else classifier
 
 
 def _score(row: pd.Series) -> str:

@@ -23,7 +23,7 @@ from mosaic_sae.app.components import (
     text_table,
 )
 from mosaic_sae.app.data import Library, Run
-from mosaic_sae.app.grid import CHOSEN, GRID_ID, grid_rows, points_grid
+from mosaic_sae.app.grid import CHOSEN, GRID_ID, points_grid
 from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import visible
 from mosaic_sae.report import facts as run_facts
@@ -31,7 +31,8 @@ from mosaic_sae.report import names, tables
 from mosaic_sae.report.verdict import OUTCOMES, verdict
 
 _PILLS = {"sae": "accent", "baseline": "warn", "close": "", "none": ""}
-RUN_ID, FILTERS_ID, SEARCH_ID, EXPORT_ID, COUNT_ID = "grid-run", "only-chosen", "grid-search", "export-csv", "grid-count"
+RUN_ID, SLOT_ID, COUNT_ID = "grid-run", "grid-slot", "grid-count"
+FILTERS_ID, SEARCH_ID, EXPORT_ID = "only-chosen", "grid-search", "export-csv"
 
 
 def layout(library: Library, run_id: str | None) -> Component:
@@ -69,13 +70,13 @@ def layout(library: Library, run_id: str | None) -> Component:
 
 
 def register(app: Dash, library: Library) -> None:
-    """Add the grid's callbacks: the server sends the points once, after the page; all else happens in the browser."""
+    """Add the grid's callbacks: it follows when the page stands, with all points; sorting and filtering happen in the browser."""
 
-    @app.callback(Output(GRID_ID, "rowData"), Input(RUN_ID, "data"))
-    def rows(run_id: str) -> list[dict[str, Any]]:
+    @app.callback(Output(SLOT_ID, "children"), Input(RUN_ID, "data"))
+    def grid(run_id: str) -> Component:
         run = library.run(run_id)
         frame = library.results(run) if run else None
-        return [] if frame is None else grid_rows(frame)
+        return html.P("The table of this run is gone; reload the page.") if run is None or frame is None else points_grid(frame, run.id)
 
     app.clientside_callback(
         "function(text, options) { return Object.assign({}, options, {quickFilterText: text || ''}); }",
@@ -201,7 +202,8 @@ def _points(frame: pd.DataFrame, run: Run) -> Component:
         "★ marks the best cross-validated score of its dataset, split, representation and classifier. Open a point for its evidence.",
         className="muted",
     )
-    return panel("All points", lead, tools, dcc.Store(id=RUN_ID, data=run.id), points_grid(run.id))
+    slot = html.Div(html.P("Loading the points …", className="muted"), id=SLOT_ID, className="grid-slot")
+    return panel("All points", lead, tools, dcc.Store(id=RUN_ID, data=run.id), slot)
 
 
 def _fit(run: Run) -> Component | None:

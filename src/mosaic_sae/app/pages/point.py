@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from mosaic_sae.app.components import empty_state, facts, interval_table, json_details, note, panel, pill, point_link, said, table
+from mosaic_sae.app.components import empty_state, facts, interval_table, json_details, labelled, note, panel, pill, point_link, said, table
 from mosaic_sae.app.data import FoundPoint, Library
 from mosaic_sae.app.evidence_view import latent_details
 from mosaic_sae.app.tree_view import tree_view
@@ -62,8 +62,8 @@ def _head(found: FoundPoint) -> Component:
     run = found.run
     home = f"/?{urlencode({'run': run.id})}" if run else "/"
     chips = [(name, key[name]) for name in ("model", "layer", "site", "sae", "d_sae") if names.present(key.get(name))]
-    settings = f", {names.configuration(key)}" if names.present(key.get("pooling")) else ""
-    chosen = [" ", pill("★ CV choice", "accent")] if found.row and found.row["chosen"] else []
+    settings = f", {pooling}" if (pooling := names.pooling_in_words(key)) else ""
+    chosen: list[Any] = [" ", pill("★ CV choice", "accent")] if found.row and found.row["chosen"] else []
     role = names.role_of(key["representation"])
     parts: list[Any] = [
         html.Nav([dcc.Link("← All points", href=home), " of ", said(run.name, 60) if run else "this folder"], className="muted small"),
@@ -175,7 +175,7 @@ def _latents(found: FoundPoint, evidence: Mapping[str, Any] | None, shown_class:
     chooser = None
     if len(classes) > CLASSES_AT_ONCE:
         shown = shown_class if shown_class in lines else classes[0]
-        chooser = html.Nav([_class_link(found, name, name == shown) for name in classes], className="chips", **{"aria-label": "Classes"})
+        chooser = html.Nav([_class_link(found, name, name == shown) for name in classes], className="chips", **labelled("Classes"))
         classes = [shown]
     columns = []
     for name in classes:
@@ -224,7 +224,7 @@ def _choice(point: Mapping[str, Any]) -> Component:
         rows = []
         for entry in sorted(grid, key=lambda entry: -entry["macro_f1_mean"]):
             settings = ", ".join(f"{name} {value}" for name, value in entry["params"].items())
-            mark = [" ", pill("chosen", "accent")] if entry["params"] == point["hyperparameters"] else []
+            mark: list[Any] = [" ", pill("chosen", "accent")] if entry["params"] == point["hyperparameters"] else []
             rows.append([
                 html.Span([said(settings), *mark]),
                 names.number(entry["macro_f1_mean"]),
