@@ -19,13 +19,13 @@ _TEXT = {"function": "params.value == null || params.value === '' ? '–' : para
 # (field, title, kind, width)
 _COLUMNS = [
     ("method", "Features (classifier)", "link", 215),
-    ("chosen", "CV choice", "text", 115),
     ("dataset", "Dataset", "text", 165),
     ("split", "Split", "text", 110),
     ("macro_f1", "Macro F1", "score", 115),
     ("macro_f1_low", "Low 95 %", "score", 110),
     ("macro_f1_high", "High 95 %", "score", 112),
     ("cv_macro_f1", "CV macro F1", "score", 130),
+    ("chosen", "CV choice", "text", 115),
     ("cv_macro_f1_sd", "CV sd", "score", 95),
     ("pooling", "Pooling", "text", 140),
     ("binarise", "Binarise", "number", 110),

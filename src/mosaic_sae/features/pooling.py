@@ -17,7 +17,11 @@ class ShardedLatents(Protocol):
     """What pooling needs of a latent store."""
 
     n_rows: int
-    d_sae: int
+
+    @property
+    def d_sae(self) -> int:
+        """Number of latents."""
+        ...
 
     def iter_shards(self) -> Iterator[tuple[int, TokenLatents]]:
         """Yield (number of the first example, shard) in row order."""

@@ -151,8 +151,8 @@ def _save_as_safetensors(folder: Path, gguf_file: str) -> None:
     transformers_logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf_file, dtype="float32")
     # The weights are plain float32 now; saving refuses while the model still calls itself quantised.
-    model.hf_quantizer = None
-    model.is_quantized = False
+    for name, value in (("hf_quantizer", None), ("is_quantized", False)):
+        setattr(model, name, value)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.save_pretrained(folder)

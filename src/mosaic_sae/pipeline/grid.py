@@ -68,7 +68,7 @@ class PointMaker:
 
     def of_model(self, model: ModelReadings, places: StorePlaces) -> list[Point]:
         """Points on the features of one model."""
-        points = []
+        points: list[Point] = []
         for split in self._splits:
             for reading in model.readings:
                 place = places.latents[reading.name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class StoreLayout:
         return self.root / str(point) / f"latents-{slug(sae)}-{fingerprint}"
 
 
-def point_folder(base: Path, key: dict[str, object], fingerprint: str) -> Path:
+def point_folder(base: Path, key: Mapping[str, object], fingerprint: str) -> Path:
     """Folder of one point below ``base_classify_dir``; ``key`` as in point.json."""
     where = base / "points"
     if key["model"] is not None:

@@ -26,7 +26,7 @@ def make_plan(loaded: Loaded) -> list[PlannedPoint]:
         MosaicError: a dataset, model or SAE cannot be had.
     """
     work = prepare(loaded.experiment)
-    planned = []
+    planned: list[PlannedPoint] = []
     for pairing in work.pairings:
         missing = extraction_state(pairing, loaded.experiment)
         planned.extend(_plan(point, missing or "no result yet; features are on disk") for point in pairing.points)

@@ -62,7 +62,7 @@ def resolve_model(experiment: Experiment, entry: ModelEntry) -> ModelReadings:
     settings, tokens = experiment.settings, experiment.tokens
     # SAEs come first: that none is known is the quicker error, and it needs no model.
     site = SITE_OF_LOCATION[settings.sae_location]
-    blocks = {(layer, width): sae_block_of(entry, site, layer, width) for layer in entry.layers for width in entry.widths or [None]}
+    blocks = {(layer, width): sae_block_of(entry, site, layer, width) for layer in entry.layers for width in (entry.widths or (None,))}
     located = locate_model(entry.name, entry.revision)
     readings: list[Reading] = []
     for (layer, width), block in blocks.items():

@@ -115,7 +115,7 @@ class _Activations:
         self.massive_share = float(1 - kept.mean())
         self.n_train = int(kept.sum())
         self.mean_norm = float(norms[kept].mean())
-        total = sum(self._kept(path).double().sum(0) for path in self._train)
+        total = torch.stack([self._kept(path).double().sum(0) for path in self._train]).sum(0)
         self.mean = (total / self.n_train).float()
 
     def _kept(self, path: Path) -> torch.Tensor:

@@ -54,7 +54,8 @@ def prepare(experiment: Experiment) -> Work:
     # Models first: a model that cannot be had is known at once, while a dataset may take long to load.
     models = [resolve_model(experiment, entry) for entry in experiment.models]
     datasets = [(entry, load_examples(entry, experiment.settings.seed)) for entry in experiment.datasets]
-    pairings, dataset_points = [], []
+    pairings: list[Pairing] = []
+    dataset_points: list[tuple[Examples, Point]] = []
     for entry, examples in datasets:
         maker = PointMaker(experiment, entry, examples)
         for model in models:
