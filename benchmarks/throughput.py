@@ -83,9 +83,8 @@ def main() -> None:
     shares = [b / w for b, w in zip(bare, whole, strict=True)]
     print(f"{len(examples)} texts, {tokens:,} padded tokens in {len(batches)} batches, {torch.get_num_threads()} threads, {readings.dtype}")
     print(f"bare forward pass: median {statistics.median(bare):.2f} s ({tokens / statistics.median(bare):,.0f} tokens/s)")
-    print(
-        f"whole extraction:  median {statistics.median(whole):.2f} s ({tokens / statistics.median(whole):,.0f} tokens/s), {written / 1e6:.1f} MB"
-    )
+    rate = tokens / statistics.median(whole)
+    print(f"whole extraction:  median {statistics.median(whole):.2f} s ({rate:,.0f} tokens/s), {written / 1e6:.1f} MB written")
     print(f"extraction reaches {statistics.median(shares):.1%} of the bare pass (rounds: {min(shares):.1%} to {max(shares):.1%})")
 
 

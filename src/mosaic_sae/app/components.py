@@ -81,7 +81,7 @@ def table(caption: str, head: Sequence[tuple[str, bool]], rows: Sequence[Sequenc
             cells.append(value if isinstance(value, html.Td) else html.Td(value, className="num" if is_number else ""))
         body.append(html.Tr(cells))
     content = html.Table([html.Caption(caption), html.Thead(html.Tr(titles)), html.Tbody(body)], className=f"data {class_name}".strip())
-    return html.Div(content, className="scroll", tabIndex=0, role="region", **labelled(caption))
+    return html.Div(content, className="scroll", tabIndex=0, role="group", **labelled(caption))
 
 
 def text_table(caption: str, head: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]]) -> Component:

@@ -66,8 +66,9 @@ def create_app(folders: list[Path]) -> Dash:
     app.clientside_callback(
         """function(children) {
             window.setTimeout(function () {
-                const title = document.querySelector('#page h1');
-                document.title = title ? title.innerText.replace(/\\s+/g, ' ') + ' · MOSAIC' : 'MOSAIC';
+                const head = document.querySelector('#page h1')?.cloneNode(true);
+                head?.querySelectorAll('.pill').forEach(function (part) { part.remove(); });
+                document.title = head ? head.textContent.trim() + ' · MOSAIC' : 'MOSAIC';
             }, 50);
             return '';
         }""",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,7 +22,9 @@ EXAMPLES = (
 
 
 def command(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Names or folders of runs.", show_default="all")] = None,
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN", help="Names or folders of runs, or folders of results.", show_default="all")
+    ] = None,
     config: Annotated[str | None, typer.Option("--config", help="Take the results folder (base_classify_dir) from this config.")] = None,
     results: Results = DEFAULT_RESULTS,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
@@ -40,7 +43,7 @@ def command(
         results = load_experiment(config).experiment.settings.base_classify_dir
     if not runs and not run_folders(results):
         raise MosaicError(f"There are no runs in {results} yet. Make one: mosaic run default. Another folder: --results FOLDER")
-    folders = [find_run(name, results) for name in runs] if runs else [results]
+    folders = [Path(name) if run_folders(Path(name)) else find_run(name, results) for name in runs] if runs else [results]
     _require_free(host, port)
 
     from mosaic_sae.app.factory import create_app

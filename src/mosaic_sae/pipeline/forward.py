@@ -17,7 +17,7 @@ from mosaic_sae.pipeline.sinks import TokenBatch
 logger = logging.getLogger(__name__)
 
 # Padded tokens in one pass. Small batches keep a CPU's caches warm; a GPU wants large ones.
-_CPU_TOKENS, _GPU_TOKENS = 1536, 16384
+_CPU_TOKENS, _GPU_TOKENS = 1024, 16384
 
 
 def run_rows(

@@ -199,9 +199,13 @@ def _predict(estimator: Any, inputs: Any, classes: np.ndarray) -> tuple[np.ndarr
 
 
 def _by_content(rows: np.ndarray, representation: Representation, labels: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """Order rows by what they hold; rows that are alike in everything are interchangeable."""
+    """Order rows by what they are; rows that are alike in everything are interchangeable.
+
+    Units come first, because they follow from texts and groups alone: features of the same text can differ in the last
+    digit when it was computed in other company, and the shuffled labels must not depend on that.
+    """
     digests = representation.digests(rows)
-    order = sorted(range(len(rows)), key=lambda i: (digests[i], labels[rows[i]], units[rows[i]]))
+    order = sorted(range(len(rows)), key=lambda i: (units[rows[i]], labels[rows[i]], digests[i]))
     return np.asarray(rows, dtype=np.int64)[order]
 
 

@@ -32,7 +32,7 @@ from mosaic_sae.report.verdict import OUTCOMES, verdict
 
 _PILLS = {"sae": "accent", "baseline": "warn", "close": "", "none": ""}
 RUN_ID, SLOT_ID, COUNT_ID = "grid-run", "grid-slot", "grid-count"
-FILTERS_ID, SEARCH_ID, EXPORT_ID = "only-chosen", "grid-search", "export-csv"
+FILTER_ID, SEARCH_ID, EXPORT_ID = "only-chosen", "grid-search", "export-csv"
 
 
 def layout(library: Library, run_id: str | None) -> Component:
@@ -86,14 +86,16 @@ def register(app: Dash, library: Library) -> None:
         prevent_initial_call=True,
     )
     app.clientside_callback(
-        f"""function(ticked, model) {{
+        f"""function(clicks, model) {{
+            const only = clicks % 2 === 1;
             const next = Object.assign({{}}, model);
             delete next.chosen;
-            if (ticked && ticked.length) {{ next.chosen = {{filterType: 'text', type: 'equals', filter: '{CHOSEN}'}}; }}
-            return next;
+            if (only) {{ next.chosen = {{filterType: 'text', type: 'equals', filter: '{CHOSEN}'}}; }}
+            return [next, only ? 'Show all points' : 'Show CV-chosen only'];
         }}""",
         Output(GRID_ID, "filterModel"),
-        Input(FILTERS_ID, "value"),
+        Output(FILTER_ID, "children"),
+        Input(FILTER_ID, "n_clicks"),
         State(GRID_ID, "filterModel"),
         prevent_initial_call=True,
     )
@@ -192,7 +194,7 @@ def _points(frame: pd.DataFrame, run: Run) -> Component:
                 [html.Label("Search", htmlFor=SEARCH_ID), dcc.Input(id=SEARCH_ID, type="search", placeholder="any column")],
                 className="tool",
             ),
-            dcc.Checklist(id=FILTERS_ID, options=[{"label": "CV-chosen only", "value": "chosen"}], value=[], className="tool"),
+            html.Button("Show CV-chosen only", id=FILTER_ID, type="button", className="button"),
             html.Button("Export CSV", id=EXPORT_ID, type="button", className="button"),
             html.Span(f"{len(frame):,} points", id=COUNT_ID, className="muted small", role="status"),
         ],
