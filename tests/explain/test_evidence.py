@@ -93,19 +93,36 @@ def test_counts_by_hand():
     assert bomb["top_tokens"] == [{"piece": " bomb", "count": 4, "mean": 5.75}, {"piece": " red", "count": 1, "mean": 6.0}]
     the = evidence["latents"]["7"]
     assert the["by_class"] == {"benign": 0.5, "harmful": pytest.approx(2 / 3, abs=1e-6)}
-    # " the" sums to 1.25 over three firings, " bomb" to 1.0 in one: summed activation decides.
+    # " the": 1.25 / (3 occurrences + 5); " bomb": 1.0 / (4 + 5).
     assert [token["piece"] for token in the["top_tokens"]] == [" the", " bomb"]
 
 
 def test_examples_are_distinct_texts_strongest_first():
     shown = collect()["latents"]["3"]["examples"]
     assert [(example["id"], example["value"]) for example in shown] == [("a", 8.0), ("d", 6.0)]
-    assert shown[0]["pieces"] == ["<s>", " the", " bomb"]
-    assert shown[0]["acts"] == [0.0, 0.0, 8.0]
-    assert shown[0]["at"] == 2
+    # "<s>" stands in front and does not count, so it is not shown.
+    assert shown[0]["pieces"] == [" the", " bomb"]
+    assert shown[0]["acts"] == [0.0, 8.0]
+    assert (shown[0]["at"], shown[0]["cut"]) == (1, [False, False])
     # Two equal peaks: the first is the place shown.
-    assert shown[1]["acts"] == [0.0, 2.0, 6.0, 6.0]
-    assert shown[1]["at"] == 2
+    assert shown[1]["acts"] == [2.0, 6.0, 6.0]
+    assert shown[1]["at"] == 1
+
+
+def test_tokens_are_ranked_by_the_activation_to_expect():
+    # " the" fires everywhere a little (100 / 105), " red" once and loudly (8 / 6), " bomb" every time and well (20 / 9);
+    # " cake" fires well, but in 4 of 40 places only (20 / 45).
+    tokens = [[1] * 100, [5], [2] * 4, [3] * 40]
+    acts = [[{0: 1.0}] * 100, [{0: 8.0}], [{0: 5.0}] * 4, [{0: 5.0}] * 4 + [{}] * 36]
+    examples = Examples(list("abcd"), list("abcd"), ["k"] * 4)
+    card = collect_evidence(LatentStore(acts, [range(len(row)) for row in tokens]), TokenStore(tokens), examples, {0})["latents"]["0"]
+    assert [(token["piece"], token["count"]) for token in card["top_tokens"]] == [(" bomb", 4), (" red", 1), (" the", 100), (" cake", 4)]
+
+
+def test_every_token_is_shown_when_the_first_one_counts():
+    store = LatentStore([[{3: 1.0}, {}]], [[0, 1]])
+    shown = collect_evidence(store, TokenStore([[0, 1]]), Examples(["x"], ["t"], ["k"]), {3})["latents"]["3"]["examples"][0]
+    assert (shown["pieces"], shown["acts"], shown["at"]) == (["<s>", " the"], [1.0, 0.0], 0)
 
 
 def test_repeated_text_takes_the_stronger_row_wherever_it_stands():

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import html
+from dash import MATCH, Dash, Input, Output, State, html
 from dash.development.base_component import Component
+from dash.exceptions import PreventUpdate
 
 from mosaic_sae.app.components import HIDDEN, said
-from mosaic_sae.explain.cards import Card, quoted, summary
+from mosaic_sae.app.data import Library
+from mosaic_sae.explain.cards import Card, card_of, quoted, summary
 from mosaic_sae.report import names
 from mosaic_sae.report.shading import runs_of_tokens
 
+POINT_ID = "point-at"
+"""Store on a point's page: ``{"fingerprint", "run"}``."""
+_HEAD, _BODY = "latent-head", "latent-body"
 
-def latent_details(latent: int, share: float, figure: str, card: Card | None, negative: bool = False, is_open: bool = False) -> Component:
+
+def latent_details(
+    latent: int, share: float, figure: str, card: Card | None, copy: str = "", negative: bool = False, is_open: bool = False
+) -> Component:
     """One latent: folded to a line with its weight, unfolded to its evidence.
 
     Args:
@@ -21,6 +29,7 @@ def latent_details(latent: int, share: float, figure: str, card: Card | None, ne
         share: length of its bar, 0..1.
         figure: what the bar stands for, in words or digits.
         card: its evidence, if any was collected.
+        copy: tells apart the places of a page that show the same latent.
         negative: whether the weight is below zero, which the bar's pattern repeats.
         is_open: whether it starts unfolded.
     """
@@ -34,10 +43,33 @@ def latent_details(latent: int, share: float, figure: str, card: Card | None, ne
         ],
         className="latent-head",
     )
-    return html.Details([html.Summary(head), _evidence(card)], className="latent", open=is_open)
+    if is_open or card is None:
+        return html.Details([html.Summary(head), card_view(card)], className="latent", open=is_open)
+    # A page with the evidence of forty latents is heavy for the browser; it comes when the latent is opened.
+    where = {"latent": latent, "copy": copy}
+    body = html.Div(html.P("Loading …", className="muted"), id={"part": _BODY, **where})
+    return html.Details([html.Summary(head, id={"part": _HEAD, **where}), body], className="latent")
 
 
-def _evidence(card: Card | None) -> Component:
+def register(app: Dash, library: Library) -> None:
+    """Add the callback that fetches the evidence of a latent when it is opened."""
+
+    @app.callback(
+        Output({"part": _BODY, "latent": MATCH, "copy": MATCH}, "children"),
+        Input({"part": _HEAD, "latent": MATCH, "copy": MATCH}, "n_clicks"),
+        State({"part": _HEAD, "latent": MATCH, "copy": MATCH}, "id"),
+        State(POINT_ID, "data"),
+        prevent_initial_call=True,
+    )
+    def opened(n_clicks: int, head: dict[str, Any], at: dict[str, Any]) -> Component:
+        if n_clicks != 1:  # it is there since the first time
+            raise PreventUpdate
+        found = library.find_point(at["fingerprint"], at["run"])
+        return card_view(card_of(library.evidence(found.base, found.point), head["latent"]) if found else None)
+
+
+def card_view(card: Card | None) -> Component:
+    """The evidence of one latent: tokens, how often it fires in each class, texts."""
     if card is None:
         return html.P("No evidence was collected for this latent.", className="muted")
     if not card["examples"]:

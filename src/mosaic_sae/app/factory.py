@@ -9,6 +9,7 @@ import flask
 from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
+from mosaic_sae.app import evidence_view
 from mosaic_sae.app.components import HIDDEN, empty_state
 from mosaic_sae.app.data import Library
 from mosaic_sae.app.pages import overview, point
@@ -76,6 +77,7 @@ def create_app(folders: list[Path]) -> Dash:
         Input("page", "children"),
     )
     overview.register(app, library)
+    evidence_view.register(app, library)
     _serve_reports(app.server, library)
     app.server.after_request(_with_policy)
     return app

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 import logging
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mosaic_sae import fsio
-from mosaic_sae.explain.firings import Firings, Peak, firings_of, peaks_of, slot_table
+from mosaic_sae.explain.firings import Firings, Peaks, firings_of, peaks_of, slot_table
 
 if TYPE_CHECKING:
     from mosaic_sae.sources.base import Examples
+    from mosaic_sae.store.format import TokenLatents
     from mosaic_sae.store.reader import LatentStore, TokenStore
 
 logger = logging.getLogger(__name__)
 
 TOP_TOKENS = 10
+# Silent occurrences added to each token's own, so that one loud firing of a rare token does not come first.
+_HELD_BACK = 5
 
 
 def collect_evidence(
@@ -47,7 +51,8 @@ def collect_evidence(
     Returns:
         ``{"sae", "dataset", "store", "latents": {"<index>": card}}``. A card has ``density_tokens`` and ``density_examples``
         (shares of counted tokens and of examples on which the latent fires), ``by_class`` (share of each class's examples),
-        ``max``, ``top_tokens`` (by summed activation) and ``examples`` (distinct texts by largest activation; ties by row).
+        ``max``, ``top_tokens`` (by mean activation over all occurrences of the token, rare tokens held back) and ``examples``
+        (distinct texts by largest activation; ties by row).
 
     Raises:
         ValueError: a latent outside the SAE, or a store whose rows are not the examples' rows.
@@ -59,8 +64,7 @@ def collect_evidence(
         raise ValueError(f"latent {outside[0]} is outside 0..{latent_store.d_sae - 1}")
     tally = _Tally(np.array(sorted(latents), dtype=np.int64), latent_store.d_sae, examples, token_store, n_examples)
     for first_row, shard in latent_store.iter_shards():
-        tally.count_tokens(len(shard.positions))
-        tally.add(first_row, firings_of(shard, tally.slots))
+        tally.add(first_row, shard)
     return {
         "sae": sae if sae is not None else str(latent_store.manifest["description"]["sae"]),
         "dataset": examples.name,
@@ -96,6 +100,19 @@ def write_evidence(
     return evidence
 
 
+@dataclass(frozen=True)
+class _Peak:
+    """A latent in one example: where it fires, how strongly, and where most."""
+
+    row: int
+    value: float
+    at: int
+    first_counted: int
+    """Position of the example's first counted token."""
+    positions: np.ndarray
+    values: np.ndarray
+
+
 class _Tally:
     """Running counts of the chosen latents."""
 
@@ -104,86 +121,111 @@ class _Tally:
         self._examples, self._token_store, self._n_examples = examples, token_store, n_examples
         self._classes = sorted(set(examples.labels))
         self._class_size = Counter(examples.labels)
-        self._n_tokens = 0
+        code = {name: number for number, name in enumerate(self._classes)}
+        self._class_of_row = np.array([code[label] for label in examples.labels], dtype=np.int64)
         self._token_count = np.zeros(len(latents), dtype=np.int64)
-        self._class_count: list[Counter[str]] = [Counter() for _ in latents]
-        # Per slot and token id: firings, their sum, and one place where the token occurs (to look its piece up at the end).
-        self._tokens: list[dict[int, tuple[int, float, int, int]]] = [{} for _ in latents]
-        self._best: list[dict[str, Peak]] = [{} for _ in latents]
+        self._class_count = np.zeros((len(latents), len(self._classes)), dtype=np.int64)
+        # How often each token id was counted, and one place where it occurs (to look its piece up at the end).
+        self._occurrences: Counter[int] = Counter()
+        self._place: dict[int, tuple[int, int]] = {}
         self._pieces: dict[int, str] = {}
+        # Per slot and token id: firings and their sum.
+        self._tokens: list[dict[int, tuple[int, float]]] = [{} for _ in latents]
+        self._best: list[dict[str, _Peak]] = [{} for _ in latents]
 
-    def count_tokens(self, n_tokens: int) -> None:
-        self._n_tokens += n_tokens
-
-    def add(self, first_row: int, found: Firings) -> None:
-        """Add one shard's firings."""
+    def add(self, first_row: int, shard: TokenLatents) -> None:
+        """Add one shard."""
+        found = firings_of(shard, self.slots)
+        ids = self._token_ids(first_row, shard)
+        self._occurrences.update(ids.tolist())
         self._token_count += np.bincount(found.slot, minlength=len(self.latents))
-        self._add_tokens(first_row, found)
-        touched = set()
-        for slot, peak in peaks_of(found):
-            row = first_row + peak.row
-            touched.add(slot)
-            self._class_count[slot][self._examples.labels[row]] += 1
-            self._offer(slot, dataclasses.replace(peak, row=row))
-        for slot in touched:
-            ranked = sorted(self._best[slot].items(), key=lambda item: _rank(item[1]))
+        self._add_tokens(first_row, found, ids[found.token])
+        peaks = peaks_of(found)
+        codes = self._class_of_row[first_row + peaks.row]
+        np.add.at(self._class_count, (peaks.slot, codes), 1)
+        self._keep_strongest(first_row, shard, peaks)
+
+    def _keep_strongest(self, first_row: int, shard: TokenLatents, peaks: Peaks) -> None:
+        slots, starts = np.unique(peaks.slot, return_index=True)
+        for slot, members in zip(slots.tolist(), np.split(np.arange(len(peaks.slot)), starts[1:]), strict=False):
+            best, offered = self._best[slot], set[str]()
+            for i in members[np.argsort(-peaks.value[members], kind="stable")].tolist():
+                row = first_row + int(peaks.row[i])
+                # A text that occurs twice is shown once, at its stronger row. The first texts of a shard are all it can contribute.
+                text = self._examples.texts[row]
+                if text in offered:
+                    continue
+                if len(offered) == self._n_examples:
+                    break
+                offered.add(text)
+                part = slice(int(peaks.starts[i]), int(peaks.starts[i + 1]))
+                first = int(shard.positions[shard.row_offsets[peaks.row[i]]])
+                peak = _Peak(row, float(peaks.value[i]), int(peaks.at[i]), first, peaks.positions[part], peaks.values[part])
+                if text not in best or _rank(peak) < _rank(best[text]):
+                    best[text] = peak
+            ranked = sorted(best.items(), key=lambda item: _rank(item[1]))
             self._best[slot] = dict(ranked[: self._n_examples])
 
-    def _offer(self, slot: int, peak: Peak) -> None:
-        # A text that occurs twice is shown once, at its stronger row.
-        text = self._examples.texts[peak.row]
-        best = self._best[slot].get(text)
-        if best is None or _rank(peak) < _rank(best):
-            self._best[slot][text] = peak
+    def _token_ids(self, first_row: int, shard: TokenLatents) -> np.ndarray:
+        """Return int64 [n_tokens]: ids of the shard's counted tokens."""
+        ids = np.empty(len(shard.positions), dtype=np.int64)
+        offsets = shard.row_offsets.tolist()
+        for row, (start, stop) in enumerate(itertools.pairwise(offsets)):
+            if stop > start:
+                ids[start:stop] = np.asarray(self._token_store.row(first_row + row))[shard.positions[start:stop]]
+        return ids
 
-    def _add_tokens(self, first_row: int, found: Firings) -> None:
-        if not len(found.row):
-            return
-        ids = np.empty(len(found.row), dtype=np.int64)
-        order = np.argsort(found.row, kind="stable")
-        rows, starts = np.unique(found.row[order], return_index=True)
-        for row, part in zip(rows.tolist(), np.split(order, starts[1:]), strict=True):
-            ids[part] = np.asarray(self._token_store.row(first_row + row))[found.position[part]]
-        pairs, first, inverse = np.unique(np.stack([found.slot, ids], axis=1), axis=0, return_index=True, return_inverse=True)
-        inverse = inverse.reshape(-1)
+    def _add_tokens(self, first_row: int, found: Firings, ids: np.ndarray) -> None:
+        n_ids = int(ids.max(initial=0)) + 1
+        pairs, first, inverse = np.unique(found.slot * n_ids + ids, return_index=True, return_inverse=True)
         counts = np.bincount(inverse, minlength=len(pairs))
         sums = np.bincount(inverse, weights=found.value, minlength=len(pairs))
         for pair, at, count, total in zip(pairs.tolist(), first.tolist(), counts.tolist(), sums.tolist(), strict=True):
-            known = self._tokens[pair[0]].get(pair[1])
-            if known is None:
-                known = (0, 0.0, first_row + int(found.row[at]), int(found.position[at]))
-            self._tokens[pair[0]][pair[1]] = (known[0] + count, known[1] + total, known[2], known[3])
+            slot, token_id = divmod(pair, n_ids)
+            known = self._tokens[slot].get(token_id, (0, 0.0))
+            self._tokens[slot][token_id] = (known[0] + count, known[1] + total)
+            self._place.setdefault(token_id, (first_row + int(found.row[at]), int(found.position[at])))
 
     def card(self, slot: int, window: int) -> dict[str, Any]:
         """Build the card of one slot."""
-        n_firing = sum(self._class_count[slot].values())
+        firing = dict(zip(self._classes, self._class_count[slot].tolist(), strict=True))
         peaks = sorted(self._best[slot].values(), key=_rank)
         return {
-            "density_tokens": _short(self._token_count[slot] / max(self._n_tokens, 1)),
-            "density_examples": _short(n_firing / max(len(self._examples.ids), 1)),
-            "by_class": {name: _short(self._class_count[slot][name] / self._class_size[name]) for name in self._classes},
+            "density_tokens": _short(self._token_count[slot] / max(self._occurrences.total(), 1)),
+            "density_examples": _short(sum(firing.values()) / max(len(self._examples.ids), 1)),
+            "by_class": {name: _short(firing[name] / self._class_size[name]) for name in self._classes},
             "max": _short(peaks[0].value) if peaks else 0.0,
             "top_tokens": self._top_tokens(slot),
             "examples": [self._example(peak, window) for peak in peaks],
         }
 
     def _top_tokens(self, slot: int) -> list[dict[str, Any]]:
-        # Different ids can print the same piece (fragments of one character), hence the sum over pieces.
-        # Ranked by summed activation: neither one freak token nor a faint tremor on "the" comes first.
-        ranked = sorted(self._tokens[slot].items(), key=lambda item: (-item[1][1], item[0]))
+        # Neither "the", on which the latent stirs a thousand times, nor a word that occurs once shall come first: tokens are ranked
+        # by the activation to expect where they occur.
+        def expected(item: tuple[int, tuple[int, float]]) -> float:
+            return item[1][1] / (self._occurrences[item[0]] + _HELD_BACK)
+
+        ranked = sorted(self._tokens[slot].items(), key=lambda item: (-expected(item), item[0]))
+        # Different ids can print the same piece (fragments of one character), so some more than are shown are looked at.
         totals: dict[str, tuple[int, float]] = {}
-        for token_id, (count, total, row, position) in ranked[: 4 * TOP_TOKENS]:
-            if token_id not in self._pieces:
-                self._pieces[token_id] = self._token_store.pieces(row)[position]
-            piece = self._pieces[token_id]
+        for token_id, (count, total) in ranked[: 2 * TOP_TOKENS]:
+            piece = self._piece(token_id)
             before = totals.get(piece, (0, 0.0))
             totals[piece] = (before[0] + count, before[1] + total)
-        best = sorted(totals.items(), key=lambda item: (-item[1][1], item[0]))[:TOP_TOKENS]
+        best = list(totals.items())[:TOP_TOKENS]
         return [{"piece": piece, "count": count, "mean": _short(total / count)} for piece, (count, total) in best]
 
-    def _example(self, peak: Peak, window: int) -> dict[str, Any]:
+    def _piece(self, token_id: int) -> str:
+        if token_id not in self._pieces:
+            row, position = self._place[token_id]
+            self._pieces[token_id] = self._token_store.pieces(row)[position]
+        return self._pieces[token_id]
+
+    def _example(self, peak: _Peak, window: int) -> dict[str, Any]:
         pieces = self._token_store.pieces(peak.row)
-        start = max(0, min(peak.at - window // 2, len(pieces) - window))
+        # A token in front that does not count is the model's own start of text.
+        first = min(peak.first_counted, 1)
+        start = max(first, min(peak.at - window // 2, len(pieces) - window))
         shown = pieces[start : start + window]
         acts = [0.0] * len(shown)
         for position, value in zip(peak.positions.tolist(), peak.values.tolist(), strict=True):
@@ -196,11 +238,11 @@ class _Tally:
             "pieces": list(shown),
             "acts": acts,
             "at": peak.at - start,
-            "cut": [start > 0, start + len(shown) < len(pieces)],
+            "cut": [start > first, start + len(shown) < len(pieces)],
         }
 
 
-def _rank(peak: Peak) -> tuple[float, int]:
+def _rank(peak: _Peak) -> tuple[float, int]:
     return (-peak.value, peak.row)
 
 

@@ -19,6 +19,8 @@ class Firings:
     """int64 [n]: which of the chosen latents."""
     row: np.ndarray
     """int64 [n]: example within the shard."""
+    token: np.ndarray
+    """int64 [n]: counted token within the shard."""
     position: np.ndarray
     """int64 [n]: place in the example's token sequence."""
     value: np.ndarray
@@ -26,15 +28,23 @@ class Firings:
 
 
 @dataclass(frozen=True)
-class Peak:
-    """One latent in one example: where it fires, how strongly, and where most."""
+class Peaks:
+    """One entry per (chosen latent, example) with a firing, ordered by latent, then example."""
 
-    row: int
-    value: float
+    slot: np.ndarray
+    """int64 [m]."""
+    row: np.ndarray
+    """int64 [m]: example within the shard."""
+    value: np.ndarray
+    """float64 [m]: largest activation."""
+    at: np.ndarray
+    """int64 [m]: position of the strongest token; the first of them when several are equal."""
+    starts: np.ndarray
+    """int64 [m+1]: the entries of pair i in ``positions`` and ``values`` are starts[i]:starts[i+1]."""
     positions: np.ndarray
+    """int64 [n]."""
     values: np.ndarray
-    at: int
-    """Position of the strongest token; the first of them when several are equal."""
+    """float64 [n]."""
 
 
 def slot_table(latents: np.ndarray, d_sae: int) -> np.ndarray:
@@ -54,23 +64,19 @@ def firings_of(shard: TokenLatents, slots: np.ndarray) -> Firings:
     return Firings(
         slot=slot[kept],
         row=row,
+        token=token,
         position=shard.positions[token].astype(np.int64),
         value=shard.values[kept].astype(np.float64),
     )
 
 
-def peaks_of(found: Firings) -> list[tuple[int, Peak]]:
-    """Group firings by (slot, row): one ``Peak`` for each pair, rows counted within the shard."""
-    if not len(found.slot):
-        return []
-    order = np.lexsort((found.position, found.row, found.slot))
+def peaks_of(found: Firings) -> Peaks:
+    """Group firings by latent and example."""
+    order = np.lexsort((found.position, -found.value, found.row, found.slot))
     slot, row = found.slot[order], found.row[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (slot[1:] != slot[:-1]) | (row[1:] != row[:-1])
+    first = np.flatnonzero(new)
+    # Inside a group the strongest token comes first, the earliest of equals.
     position, value = found.position[order], found.value[order]
-    starts = np.flatnonzero(np.concatenate([[True], (slot[1:] != slot[:-1]) | (row[1:] != row[:-1])]))
-    ends = np.append(starts[1:], len(slot))
-    peaks = []
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        best = start + int(np.argmax(value[start:end]))
-        peak = Peak(int(row[start]), float(value[best]), position[start:end], value[start:end], int(position[best]))
-        peaks.append((int(slot[start]), peak))
-    return peaks
+    return Peaks(slot[first], row[first], value[first], position[first], np.append(first, len(order)), position, value)

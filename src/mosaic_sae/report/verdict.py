@@ -23,6 +23,10 @@ class Verdict:
     headline: str
     detail: str = ""
     warnings: list[str] = field(default_factory=list)
+    probe: pd.Series | None = None
+    """Row of the CV-chosen SAE probe."""
+    rival: pd.Series | None = None
+    """Row of the strongest baseline."""
 
     @property
     def text(self) -> str:
@@ -57,7 +61,7 @@ def verdict(scores: pd.DataFrame) -> Verdict:
     ours, theirs = f"the CV-chosen SAE probe ({_described(probe)}) reaches {_score(probe)}", f"{_short(rival)} {_score(rival)}"
     if probe["macro_f1_low"] > rival["macro_f1_high"]:
         headline = f"The SAE probe ({_described(probe)}, chosen by CV) is ahead: {_score(probe)}; the strongest baseline is {theirs}."
-        return Verdict("sae", headline, f"{n_test}; the intervals do not overlap.", warnings)
+        return Verdict("sae", headline, f"{n_test}; the intervals do not overlap.", warnings, probe, rival)
     if rival["macro_f1_low"] > probe["macro_f1_high"]:
         return Verdict(
             "baseline",
@@ -67,8 +71,10 @@ def verdict(scores: pd.DataFrame) -> Verdict:
         )
     detail = f"{n_test}; the intervals overlap, so this test set does not separate the two."
     if rival["macro_f1"] > probe["macro_f1"]:
-        return Verdict("close", f"No clear winner, {_short(rival)} a little higher: {_score(rival)}; {ours}.", detail, warnings)
-    return Verdict("close", f"No clear winner: {ours}; the strongest baseline, {theirs}.", detail, warnings)
+        return Verdict(
+            "close", f"No clear winner, {_short(rival)} a little higher: {_score(rival)}; {ours}.", detail, warnings, probe, rival
+        )
+    return Verdict("close", f"No clear winner: {ours}; the strongest baseline, {theirs}.", detail, warnings, probe, rival)
 
 
 def _short(row: pd.Series) -> str:
@@ -99,8 +105,14 @@ def _random_sae_warning(scores: pd.DataFrame, probe: pd.Series) -> list[str]:
     control = controls.sort_values(["macro_f1", "fingerprint"], ascending=[False, True]).iloc[0]
     if probe["macro_f1_low"] > control["macro_f1_high"]:
         return []
-    relation = "beats the trained one" if control["macro_f1_low"] > probe["macro_f1_high"] else "is not clearly below the trained one"
-    return [f"A random SAE of the same width {relation} here ({_score(control)}): the learned directions are not what makes the score."]
+    if control["macro_f1_low"] > probe["macro_f1_high"]:
+        return [
+            f"A random SAE of the same width beats the trained one here ({_score(control)}): the score is not owed to what was learned."
+        ]
+    return [
+        f"A random SAE of the same width is not clearly below the trained one here ({_score(control)}):"
+        " this test set does not show that the learned directions make the score."
+    ]
 
 
 def _control_warnings(scores: pd.DataFrame) -> list[str]:

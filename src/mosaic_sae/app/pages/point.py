@@ -9,19 +9,17 @@ from urllib.parse import urlencode
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from mosaic_sae.app.components import empty_state, facts, interval_table, json_details, labelled, note, panel, pill, point_link, said, table
+from mosaic_sae.app.components import empty_state, facts, interval_table, json_details, note, panel, pill, point_link, said, table
 from mosaic_sae.app.data import FoundPoint, Library
-from mosaic_sae.app.evidence_view import latent_details
-from mosaic_sae.app.tree_view import tree_view
-from mosaic_sae.explain.cards import card_of, visible
+from mosaic_sae.app.deciders_view import latents_panel, tree_panel
+from mosaic_sae.app.evidence_view import POINT_ID
+from mosaic_sae.explain.cards import visible
 from mosaic_sae.report import names, tables
-from mosaic_sae.report.content import latent_lines
 from mosaic_sae.report.facts import commit
-from mosaic_sae.report.rules import tree_rules
 
-MOST_LATENTS = 20
 _ROLES = {"sae": "SAE probe", "baseline": "Baseline", "control": "Control"}
-CLASSES_AT_ONCE = 3
+MATRIX_CLASSES = 20
+_MOST_MISTAKES = 30
 
 
 def layout(library: Library, fingerprint: str, run_id: str | None = None, shown_class: str | None = None) -> Component:
@@ -45,15 +43,19 @@ def layout(library: Library, fingerprint: str, run_id: str | None = None, shown_
         ])
     point = found.point
     evidence = library.evidence(found.base, point)
+    at = {"fingerprint": fingerprint, "run": found.run.id if found.run else None}
     parts = [
+        dcc.Store(id=POINT_ID, data=at),
         _head(found),
         *(note(said(text, 400)) for text in point.get("notes") or []),
         _metrics(point),
         _compared(library, found),
         html.Div([_per_class(point), _confusion(point)], className="columns"),
-        _latents(found, evidence, shown_class),
+        latents_panel(found, evidence, shown_class),
+        tree_panel(point, evidence),
+        _choice(point),
+        _provenance(point),
     ]
-    parts += [_tree(point, evidence), _choice(point), _provenance(point)]
     return html.Div(parts)
 
 
@@ -138,6 +140,8 @@ def _per_class(point: Mapping[str, Any]) -> Component:
 
 def _confusion(point: Mapping[str, Any]) -> Component:
     classes, counts = point["classes"], point["test"]["confusion"]
+    if len(classes) > MATRIX_CLASSES:
+        return _mistakes(classes, counts)
     rows = []
     for label, line in zip(classes, counts, strict=True):
         total = sum(line)
@@ -148,73 +152,27 @@ def _confusion(point: Mapping[str, Any]) -> Component:
             cells.append(html.Td(content, className="num right" if predicted == label else "num", style={"--a": round(100 * share)}))
         rows.append([said(label, 60), *cells])
     head = [("Actual ↓ predicted →", False), *((visible(name, 40), True) for name in classes)]
-    return panel(
-        "Confusion matrix",
-        table("Test examples; percentages are of each row. The diagonal, framed, is right.", head, rows, "heat confusion"),
-    )
+    caption = "Test examples; percentages are of each row. The diagonal, framed, is right."
+    return panel("Confusion matrix", table(caption, head, rows, "heat confusion"))
 
 
-def _latents(found: FoundPoint, evidence: Mapping[str, Any] | None, shown_class: str | None) -> Component | None:
-    point = found.point
-    lines = latent_lines(point, evidence, MOST_LATENTS)
-    if not lines:
-        return None
-    classes = list(lines)
-    lead = "Strongest first. A weight belongs to the latent's scaled value. Open a latent to see the tokens and texts it fires on."
-    if len(point["classes"]) == 2:
-        parts: list[Any] = [
-            lead,
-            " There is one weight for each latent: positive speaks for ",
-            said(point["classes"][1], 60),
-            ", negative for ",
-            said(point["classes"][0], 60),
-            ".",
-        ]
-    else:
-        parts = [lead]
-    chooser = None
-    if len(classes) > CLASSES_AT_ONCE:
-        shown = shown_class if shown_class in lines else classes[0]
-        chooser = html.Nav([_class_link(found, name, name == shown) for name in classes], className="chips", **labelled("Classes"))
-        classes = [shown]
-    columns = []
-    for name in classes:
-        details = [
-            latent_details(line.latent, line.share, names.signed(line.weight), line.card, negative=line.weight < 0, is_open=place == 0)
-            for place, line in enumerate(lines[name])
-        ]
-        columns.append(
-            html.Div([
-                html.H3(["For ", said(name, 80)]),
-                *(details or [html.P("No latent among the strongest speaks for this class.", className="muted")]),
-            ])
-        )
-    return panel("Latents that decide", html.P(parts, className="muted"), chooser, html.Div(columns, className="columns"), id="latents")
-
-
-def _tree(point: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> Component | None:
-    rules = tree_rules(point, evidence)
-    if not rules:
-        return None
-    asked: dict[int, int] = {}
-    for rule in rules:
-        if rule.latent is not None:
-            asked[rule.latent] = asked.get(rule.latent, 0) + rule.n
-    most = max(asked.values(), default=1)
-    cards = []
-    for latent, count in sorted(asked.items(), key=lambda item: (-item[1], item[0])):
-        cards.append(latent_details(latent, count / most, f"asked for {count:,}", card_of(evidence, latent)))
-    lead = html.P(
-        "Bars show the classes among the training examples that arrive at a rule. Fold a rule to hide what follows it.", className="muted"
-    )
-    below = [html.H3("Latents it asks about"), html.Div(cards, className="columns")] if cards else []
-    return panel("The tree", lead, tree_view(rules, point["classes"]), *below, id="tree")
-
-
-def _class_link(found: FoundPoint, name: str, shown: bool) -> Component:
-    query = {"run": found.run.id} if found.run else {}
-    href = f"/point/{found.point['fingerprint']}?{urlencode({**query, 'class': name})}"
-    return dcc.Link(said(name, 60), href=href, className="chip current" if shown else "chip")
+def _mistakes(classes: list[str], counts: list[list[int]]) -> Component:
+    """The most frequent confusions, for more classes than a matrix can show."""
+    found = [
+        (count, label, predicted)
+        for label, line in zip(classes, counts, strict=True)
+        for predicted, count in zip(classes, line, strict=True)
+        if count and predicted != label
+    ]
+    size = {label: sum(line) for label, line in zip(classes, counts, strict=True)}
+    found.sort(key=lambda entry: (-entry[0], entry[1], entry[2]))
+    rows = [
+        [said(label, 60), said(predicted, 60), f"{count:,}", names.percent(count / size[label], 0)]
+        for count, label, predicted in found[:_MOST_MISTAKES]
+    ]
+    head = [("Actual", False), ("Predicted", False), ("Test n", True), ("Of its class", True)]
+    caption = f"The most frequent of {len(found):,} kinds of mistakes among {len(classes):,} classes"
+    return panel("Confusions", table(caption, head, rows))
 
 
 def _choice(point: Mapping[str, Any]) -> Component:
