@@ -177,6 +177,7 @@ def test_the_keyboard_is_enough(browser, calm):
     browser.execute_script("arguments[0].focus()", second)
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     assert browser.execute_script("return arguments[0].parentElement.open", second)
+    wait(browser, "return document.querySelectorAll('details.latent')[1].querySelectorAll('.fire').length > 3")
     assert_quiet(browser, address)
 
 

@@ -99,7 +99,10 @@ def test_a_logistic_point(run, library):
     assert f"{row['macro_f1']:.3f}" in text
     latents = with_class(page, "latent")
     assert len(latents) == 8
-    assert [bool(part.open) for part in latents] == [True, False, False, False] * 2
+    assert [bool(getattr(part, "open", False)) for part in latents] == [True, False, False, False] * 2
+    # Evidence of a folded latent comes when it is opened: a page of thousands of parts would be slow.
+    assert [bool(with_class(part, "fire")) for part in latents] == [True, False, False, False] * 2
+    assert sum(1 for _ in walk(page)) < 1500
     assert "fires on: ' kill'" in text
     fires = with_class(latents[0], "fire")
     assert max(part.style["--a"] for part in fires) == 100
@@ -156,9 +159,42 @@ def test_many_classes_are_shown_one_at_a_time_by_address(tmp_path):
     fsio.write_json(path, point)
     page = route(Library([tmp_path]), f"/point/{row['fingerprint']}", "?class=class+7")
     assert [text_of(part) for part in find(page, "H3") if text_of(part).startswith("For")] == ["For class 7"]
+    # Forty classes are too many for a matrix; here no mistake was made.
+    assert "The most frequent of 0 kinds of mistakes among 40 classes" in text_of(page)
     assert sum("class=class+" in link for link in links_of(page)) == 40
     fallback = route(Library([tmp_path]), f"/point/{row['fingerprint']}", "?class=none")
     assert "For class 0" in text_of(fallback)
+
+
+def test_the_most_frequent_mistakes_of_many_classes(tmp_path):
+    run = make_run_folder(tmp_path, 60)
+    row = chosen(run)
+    path = tmp_path / row["path"] / "point.json"
+    point = fsio.read_json(path)
+    point["classes"] = [f"c{number}" for number in range(21)]
+    point["top_latents"] = []
+    point["test"]["confusion"] = [[10 * (i == j) for j in range(21)] for i in range(21)]
+    point["test"]["confusion"][3][5] = 10
+    point["test"]["confusion"][4][6] = 2
+    fsio.write_json(path, point)
+    page = route(Library([tmp_path]), f"/point/{row['fingerprint']}", "")
+    body = next(table for table in find(page, "Table") if "kinds of mistakes" in text_of(table))
+    assert [[text_of(cell) for cell in line.children] for line in find(find(body, "Tbody"), "Tr")] == [
+        ["c3", "c5", "10", "50 %"],
+        ["c4", "c6", "2", "17 %"],
+    ]
+
+
+def test_many_datasets_are_one_table(tmp_path):
+    run = make_run_folder(tmp_path, 60)
+    frame = pd.read_parquet(run / "results.parquet")
+    parts = [frame.assign(dataset=frame["dataset"] + str(number)) for number in range(20)]
+    pd.concat(parts, ignore_index=True).to_parquet(run / "results.parquet")
+    page = route(Library([tmp_path]), "/", "")
+    assert "60 datasets and splits" in text_of(page)
+    assert not with_class(page, "intervals")
+    assert chosen(run, split="holdout")["fingerprint"] in " ".join(links_of(page))
+    assert sum(1 for _ in walk(page)) < 3000
 
 
 def test_empty_and_error_states_are_words(tmp_path, library):

@@ -56,6 +56,35 @@ def test_pages_and_rows_come_through_callbacks(client, run):
     assert "is gone" in json.dumps(ask(client, "grid-slot.children", data="no such run"))
 
 
+def test_the_evidence_of_a_latent_comes_when_it_is_opened(client, run):
+    import pandas as pd
+
+    frame = pd.read_parquet(run / "results.parquet")
+    chosen = frame[(frame["representation"] == "sae") & frame["chosen"]].iloc[0]["fingerprint"]
+
+    def opened(latent, fingerprint, n_clicks=1):
+        head, body = ({"part": part, "latent": latent, "copy": "0"} for part in ("latent-head", "latent-body"))
+        name = '{"copy":["MATCH"],"latent":["MATCH"],"part":"latent-body"}.children'
+        sent = {
+            "output": name,
+            "outputs": {"id": body, "property": "children"},
+            "inputs": [{"id": head, "property": "n_clicks", "value": n_clicks}],
+            "state": [
+                {"id": head, "property": "id", "value": head},
+                {"id": "point-at", "property": "data", "value": {"fingerprint": fingerprint, "run": None}},
+            ],
+            "changedPropIds": [json.dumps(head, sort_keys=True, separators=(",", ":")) + ".n_clicks"],
+        }
+        return client.post("/_dash-update-component", json=sent)
+
+    answer = opened(2207, chosen)
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    assert "Texts it fires on most" in answer.get_data(as_text=True)
+    assert "No evidence was collected" in opened(4444, chosen).get_data(as_text=True)
+    assert "No evidence was collected" in opened(2207, "0" * 16).get_data(as_text=True)
+    assert opened(2207, chosen, n_clicks=2).status_code == 204
+
+
 def test_any_address_serves_the_app_and_says_what_is_missing(client):
     assert client.get("/point/0000000000000000").status_code == 200
     assert "No such point" in json.dumps(ask(client, "page.children", pathname="/point/0000000000000000", search=""))

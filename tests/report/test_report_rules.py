@@ -62,6 +62,12 @@ def test_silent_neighbours_join_and_the_space_before_a_word_is_not_shaded():
     assert found == [("<s>How to ", 0, False), ("kill", 50, True), ("ing", 25, False), ("! …", 0, False)]
 
 
+def test_a_cut_in_front_leaves_one_space():
+    for piece, shown in [(" to", "… to"), ("ing", "… ing")]:
+        example = {"pieces": [piece], "acts": [0], "at": 0, "cut": [True, False]}
+        assert [stretch.text for stretch in runs_of_tokens(example, 1.0)] == [shown]
+
+
 def test_shades_are_bounded_and_faint_firings_stay_visible():
     example = {"pieces": ["a", "b", " "], "acts": [99.0, 0.01, 1.0], "at": 0}
     found = [(stretch.text, stretch.percent) for stretch in runs_of_tokens(example, largest=10.0)]

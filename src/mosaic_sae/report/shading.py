@@ -29,7 +29,9 @@ def runs_of_tokens(example: Mapping[str, Any], largest: float) -> list[Stretch]:
     """
     cut_before, cut_after = example.get("cut", (False, False))
     stretches: list[Stretch] = []
-    silent = ["… "] if cut_before else []
+    silent: list[str] = []
+    if cut_before:
+        silent.append("…" if example["pieces"][0].startswith(" ") else "… ")
     for place, (piece, value) in enumerate(zip(example["pieces"], example["acts"], strict=True)):
         shown = visible(piece)
         if value <= 0:

@@ -23,9 +23,9 @@ class Verdict:
     headline: str
     detail: str = ""
     warnings: list[str] = field(default_factory=list)
-    probe: pd.Series | None = None
+    probe: pd.Series | None = field(default=None, compare=False)
     """Row of the CV-chosen SAE probe."""
-    rival: pd.Series | None = None
+    rival: pd.Series | None = field(default=None, compare=False)
     """Row of the strongest baseline."""
 
     @property
@@ -50,12 +50,8 @@ def verdict(scores: pd.DataFrame) -> Verdict:
     probe = probes.sort_values(["cv_macro_f1", "fingerprint"], ascending=[False, True]).iloc[0]
     warnings += _random_sae_warning(scores, probe)
     if baselines.empty:
-        return Verdict(
-            "none",
-            f"The CV-chosen SAE probe ({_described(probe)}) reaches {_score(probe)}.",
-            "No baseline was run, so this cannot be judged.",
-            warnings,
-        )
+        headline = f"The CV-chosen SAE probe ({_described(probe)}) reaches {_score(probe)}."
+        return Verdict("none", headline, "No baseline was run, so this cannot be judged.", warnings, probe)
     rival = baselines.sort_values(["macro_f1", "fingerprint"], ascending=[False, True]).iloc[0]
     n_test = f"Macro F1 on {int(probe['n_test']):,} test examples"
     ours, theirs = f"the CV-chosen SAE probe ({_described(probe)}) reaches {_score(probe)}", f"{_short(rival)} {_score(rival)}"
@@ -63,17 +59,12 @@ def verdict(scores: pd.DataFrame) -> Verdict:
         headline = f"The SAE probe ({_described(probe)}, chosen by CV) is ahead: {_score(probe)}; the strongest baseline is {theirs}."
         return Verdict("sae", headline, f"{n_test}; the intervals do not overlap.", warnings, probe, rival)
     if rival["macro_f1_low"] > probe["macro_f1_high"]:
-        return Verdict(
-            "baseline",
-            f"{_capital(_short(rival))} is ahead: {_score(rival)}; {ours}.",
-            f"{n_test}; the intervals do not overlap.",
-            warnings,
-        )
+        headline = f"{_capital(_short(rival))} is ahead: {_score(rival)}; {ours}."
+        return Verdict("baseline", headline, f"{n_test}; the intervals do not overlap.", warnings, probe, rival)
     detail = f"{n_test}; the intervals overlap, so this test set does not separate the two."
     if rival["macro_f1"] > probe["macro_f1"]:
-        return Verdict(
-            "close", f"No clear winner, {_short(rival)} a little higher: {_score(rival)}; {ours}.", detail, warnings, probe, rival
-        )
+        headline = f"No clear winner, {_short(rival)} a little higher: {_score(rival)}; {ours}."
+        return Verdict("close", headline, detail, warnings, probe, rival)
     return Verdict("close", f"No clear winner: {ours}; the strongest baseline, {theirs}.", detail, warnings, probe, rival)
 
 

@@ -13,11 +13,9 @@ from mosaic_sae.app.components import (
     empty_state,
     facts,
     failed_points,
-    interval_table,
     note,
     panel,
     pill,
-    point_link,
     said,
     status_pill,
     table,
@@ -25,14 +23,12 @@ from mosaic_sae.app.components import (
 )
 from mosaic_sae.app.data import Library, Run
 from mosaic_sae.app.grid import CHOSEN, GRID_ID, points_grid
+from mosaic_sae.app.outcomes_view import outcomes
 from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import visible
 from mosaic_sae.report import facts as run_facts
-from mosaic_sae.report import names, tables
-from mosaic_sae.report.verdict import OUTCOMES, Verdict, verdict
+from mosaic_sae.report import names
 
-MOST_CARDS = 12
-_PILLS = {"sae": "accent", "baseline": "warn", "close": "", "none": ""}
 RUN_ID, SLOT_ID, COUNT_ID = "grid-run", "grid-slot", "grid-count"
 FILTER_ID, SEARCH_ID, EXPORT_ID = "only-chosen", "grid-search", "export-csv"
 
@@ -60,7 +56,7 @@ def layout(library: Library, run_id: str | None) -> Component:
         if frame is None:
             parts.append(_no_results(run))
     if frame is not None and len(frame):
-        parts += [_outcomes(frame, run), _points(frame, run)]
+        parts += [outcomes(frame, run), _points(frame, run)]
     elif frame is not None:
         parts.append(panel("No points", html.P("The table of this run is empty.")))
     if run.failed:
@@ -163,53 +159,6 @@ def _no_results(run: Run) -> Component:
     if run.status == "interrupted":
         return panel("Interrupted", html.P("This run was stopped before its table was written. Start it again: finished points are kept."))
     return panel("No results", html.P("This run has no results.parquet: no point was finished."))
-
-
-def _outcomes(frame: pd.DataFrame, run: Run) -> Component:
-    found = tables.sections(frame)
-    lead = html.P(
-        "Settings were chosen by cross-validation inside the training part. Scores: macro F1 on the test part, 95 % bootstrap intervals.",
-        className="muted",
-    )
-    if len(found) > MOST_CARDS:
-        return panel("Best of each dataset", lead, _outcome_table(frame, run, found))
-    cards = [_card(frame, run, dataset, split) for dataset, split in found]
-    return html.Section([html.H2("Best of each dataset"), lead, html.Div(cards, className="cards")])
-
-
-def _card(frame: pd.DataFrame, run: Run, dataset: str, split: str) -> Component:
-    scores = tables.scores(frame, dataset, split)
-    outcome = verdict(scores)
-    heading = html.H3([said(dataset, 60), ", ", said(split, 40), " ", _outcome_pill(outcome)])
-    warnings = [note(visible(warning), "warn") for warning in outcome.warnings]
-    caption = f"CV-chosen configuration of each family, {visible(dataset, 40)}, {visible(split, 40)}"
-    return html.Section([heading, html.P(visible(outcome.text)), *warnings, interval_table(scores, run.id, caption)], className="panel")
-
-
-def _outcome_pill(outcome: Verdict) -> Component:
-    return pill(OUTCOMES[outcome.outcome], _PILLS[outcome.outcome])
-
-
-def _outcome_table(frame: pd.DataFrame, run: Run, found: list[tuple[str, str]]) -> Component:
-    """One line for each dataset and split, for runs with too many of them to draw each."""
-    rows = []
-    for dataset, split in found:
-        scores = tables.scores(frame, dataset, split)
-        outcome = verdict(scores)
-        pair = [html.Span(["–"]) if row is None else _linked_score(row, run) for row in (outcome.probe, outcome.rival)]
-        rows.append([
-            html.Span([said(dataset, 60), ", ", said(split, 40)]),
-            _outcome_pill(outcome),
-            *pair,
-            str(len(outcome.warnings) or ""),
-        ])
-    head = [("Dataset, split", False), ("Outcome", False), ("SAE probe", False), ("Strongest baseline", False), ("Warnings", True)]
-    return table(f"{len(found)} datasets and splits; open a score for its point", head, rows)
-
-
-def _linked_score(row: pd.Series, run: Run) -> Component:
-    score = f"{names.number(row['macro_f1'])} {names.interval(row['macro_f1_low'], row['macro_f1_high'])}"
-    return html.Span([point_link(row["fingerprint"], run.id, visible(str(row["label"]), 40)), f" {score}"])
 
 
 def _points(frame: pd.DataFrame, run: Run) -> Component:
