@@ -1,4 +1,4 @@
-"""The app and the report in a real browser: `pytest -m browser`. Needs selenium, chromium and chromedriver; skipped without them."""
+"""The app and the report in a real browser: `pytest -m browser`. Needs selenium, chromium and chromedriver, and fails without them."""
 
 import json
 import shutil
@@ -10,7 +10,6 @@ from run_folders import make_run_folder
 
 pytestmark = pytest.mark.browser
 
-selenium = pytest.importorskip("selenium")
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 DRIVER = shutil.which("chromedriver")
 FLAGS = ["headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-sync"]
@@ -46,8 +45,7 @@ def calm(serve, tmp_path_factory):
 
 @pytest.fixture
 def browser(tmp_path):
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("chromium and chromedriver are not installed")
+    assert CHROMIUM and DRIVER, "install chromium and chromedriver"
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
 

@@ -19,7 +19,7 @@ _TEXT = {"function": "params.value == null || params.value === '' ? '–' : para
 # (field, title, kind, width)
 _COLUMNS = [
     ("method", "Features (classifier)", "link", 215),
-    ("dataset", "Dataset", "text", 165),
+    ("dataset", "Dataset", "text", 210),
     ("split", "Split", "text", 110),
     ("macro_f1", "Macro F1", "score", 115),
     ("macro_f1_low", "Low 95 %", "score", 110),
