@@ -80,5 +80,11 @@ def sha256_file(path: Path) -> str:
 
 
 def slug(name: str) -> str:
-    """Turn a model, dataset or SAE name into one folder name; every character outside [A-Za-z0-9._-] becomes "_"."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "_"
+    """Turn a model, dataset or SAE name into one folder name: characters outside [A-Za-z0-9._-] become "_".
+
+    File systems take 255 bytes a name; a name over 100 keeps its end and gets a hash in place of its beginning.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "_"
+    if len(plain) <= 100:
+        return plain
+    return f"{hashlib.sha256(name.encode('utf-8')).hexdigest()[:12]}_{plain[-80:]}"

@@ -14,7 +14,7 @@ from typing import Any
 from mosaic_sae.config.load import Loaded
 from mosaic_sae.config.schema import Experiment
 from mosaic_sae.errors import MosaicError, StoreError
-from mosaic_sae.explain.evidence import collect_evidence
+from mosaic_sae.explain.evidence import write_evidence
 from mosaic_sae.fsio import read_json, write_json, write_text
 from mosaic_sae.log import format_seconds, log_file
 from mosaic_sae.pipeline import provenance
@@ -249,10 +249,8 @@ def _collect_evidence(experiment: Experiment, work: Work) -> None:
                 continue
             place = pairing.places.latents[reading.name]
             path = evidence_path(experiment.settings.base_classify_dir, place.fingerprint)
-            if path.is_file() and latents <= {int(latent) for latent in read_json(path)["latents"]}:
-                continue
             tokens = TokenStore(pairing.places.tokens.folder, pairing.model.tokenizer)
-            write_json(path, collect_evidence(LatentStore(place.folder), tokens, pairing.examples, latents))
+            write_evidence(path, LatentStore(place.folder), tokens, pairing.examples, latents)
 
 
 def _latents_shown(point: Point) -> set[int]:
