@@ -21,7 +21,7 @@ def measure(n_texts: int) -> None:
     from mosaic_sae.pipeline.readings import places, resolve_model
     from mosaic_sae.sources.load import load_examples
 
-    experiment = load_experiment("default", [f"datasets.1.max_rows={n_texts}"]).experiment
+    experiment = load_experiment("default", [f"datasets.1.max_rows={n_texts}", "settings.shard_rows=512"]).experiment
     examples = load_examples(experiment.datasets[1], experiment.settings.seed)
     readings = resolve_model(experiment, experiment.models[0])
     with tempfile.TemporaryDirectory() as folder:
