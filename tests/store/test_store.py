@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from mosaic_sae.errors import StoreError
 from mosaic_sae.fsio import sha256_file
+from mosaic_sae.sae.latents import index_dtype
 from mosaic_sae.store.collect import RaggedCollector, gather_pairs, join_pairs
-from mosaic_sae.store.format import MANIFEST, index_dtype, read_header, shard_is_good, shard_name, shard_ranges
+from mosaic_sae.store.format import MANIFEST, read_header, shard_is_good, shard_name, shard_ranges
 from mosaic_sae.store.reader import DenseStore, LatentStore
 from mosaic_sae.store.writer import StoreWriter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mosaic_sae.store.format import index_dtype
+from mosaic_sae.sae.latents import index_dtype
 
 
 class RaggedCollector:

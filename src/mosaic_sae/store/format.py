@@ -46,11 +46,6 @@ class TokenLatents:
         return len(self.token_offsets) - 1
 
 
-def index_dtype(d_sae: int) -> type[np.uint16] | type[np.int32]:
-    """Return the smallest index type that holds every latent."""
-    return np.uint16 if d_sae <= 65536 else np.int32
-
-
 def shard_name(number: int) -> str:
     """File name of shard ``number``."""
     return f"shard-{number:05d}.safetensors"
