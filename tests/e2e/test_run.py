@@ -133,11 +133,14 @@ def test_extract_only_then_classify_only(loaded: Loaded) -> None:
     assert (folder / "results.parquet").is_file()
 
 
-def test_row_order_changes_no_split_and_no_score(write_config, tmp_path: Path) -> None:
-    path = write_config(["a", "a", "b"] * 30)
+@pytest.mark.parametrize("grouped", [False, True])
+def test_row_order_changes_no_split_and_no_score(write_config, tmp_path: Path, grouped: bool) -> None:
+    # 30 documents of 3 texts: inside a document only the text tells rows apart.
+    path = write_config([f"document {number // 3}" for number in range(90)] if grouped else ["a", "a", "b"] * 30)
     lines = (tmp_path / "toy.csv").read_text().splitlines()
     with_ids = [f"id,{lines[0]}", *(f"r{number},{line}" for number, line in enumerate(lines[1:]))]
     over = ["datasets.0.id_field=id", "classification_params.top_n_values=[sum]", "datasets.0.splits=[{kind: random}]"]
+    over += ["datasets.0.group_field=place"] if grouped else []
 
     def scores(order: list[str], name: str) -> dict[tuple, tuple]:
         (tmp_path / "toy.csv").write_text("\n".join(order) + "\n")

@@ -19,6 +19,7 @@ class Planted:
     features: sp.csr_array
     labels: list[str]
     units: list[str]
+    keys: list[str]
     split: Split
 
     def but(self, **changes: Any) -> Planted:
@@ -44,7 +45,13 @@ def make_planted() -> Callable[..., Planted]:
         if signal:
             values[np.arange(n), 7 + 10 * classes] += signal * 20 * rng.uniform(0.5, 1.0, n)
         labels = ["abcdefgh"[c] for c in classes]
-        return Planted(sp.csr_array(values.astype(np.float32)), labels, [f"u{i}" for i in range(n)], make_split(n, seed))
+        return Planted(
+            sp.csr_array(values.astype(np.float32)),
+            labels,
+            [f"u{i}" for i in range(n)],
+            [f"text {i}" for i in range(n)],
+            make_split(n, seed),
+        )
 
     return make
 

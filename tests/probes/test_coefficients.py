@@ -39,7 +39,7 @@ def test_several_classes_list_positive_weights_each() -> None:
 def test_contributions_and_intercept_are_the_decision_of_the_saved_classifier(n_classes: int, penalty: str, make_planted, params) -> None:
     planted = make_planted(n_classes=n_classes)
     chosen = params.model_copy(update={"penalties": [penalty], "c_values": [1.0]})
-    result = evaluate(planted.features, planted.split, planted.labels, planted.units, "logistic", chosen, 3, 0)
+    result = evaluate(planted.features, planted.split, planted.labels, planted.units, planted.keys, "logistic", chosen, 3, 0)
     assert result.coefficients is not None
     rows = planted.features[planted.split.test]
     decision = result.estimator.decision_function(rows).reshape(len(planted.split.test), -1)

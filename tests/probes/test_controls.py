@@ -20,7 +20,7 @@ def scores(make_planted, params, classifier: str, signal: float, leak: bool = Fa
         if leak:
             y = np.unique(planted.labels, return_inverse=True)[1]
             features = sp.csr_array(features[:, best_columns(features, y, 15)])
-        result = evaluate(features, planted.split, planted.labels, planted.units, classifier, params, 3, seed, **more)
+        result = evaluate(features, planted.split, planted.labels, planted.units, planted.keys, classifier, params, 3, seed, **more)
         found.append(result.test.accuracy)
     return found
 
@@ -44,7 +44,9 @@ def test_shuffled_labels_stay_at_chance_where_true_ones_are_perfect(make_planted
 
 def test_shuffling_keeps_the_classes_of_each_part_and_says_so(make_planted, params) -> None:
     planted = make_planted()
-    result = evaluate(planted.features, planted.split, planted.labels, planted.units, "logistic", params, 3, 0, shuffle_labels=True)
+    result = evaluate(
+        planted.features, planted.split, planted.labels, planted.units, planted.keys, "logistic", params, 3, 0, shuffle_labels=True
+    )
     truth = [planted.labels[row] for row in planted.split.test]
     assert result.labels.tolist() != truth
     assert sorted(result.labels.tolist()) == sorted(truth)

@@ -20,7 +20,7 @@ def run(planted, params, classifier="logistic", **more):
     features = more.pop("features", planted.features)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return evaluate(features, planted.split, planted.labels, planted.units, classifier, params, 3, 0, **more)
+        return evaluate(features, planted.split, planted.labels, planted.units, planted.keys, classifier, params, 3, 0, **more)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -61,6 +61,7 @@ def test_order_of_rows_changes_nothing(classifier: str, make_planted, params) ->
         features=planted.features[order],
         labels=[planted.labels[i] for i in order],
         units=[planted.units[i] for i in order],
+        keys=[planted.keys[i] for i in order],
         split=Split("random", np.sort(place[planted.split.train]), np.sort(place[planted.split.test])),
     )
     first, second = run(planted, params, classifier), run(moved, params, classifier)
@@ -68,6 +69,28 @@ def test_order_of_rows_changes_nothing(classifier: str, make_planted, params) ->
     assert sorted(zip(first.rows, first.predicted, strict=True)) == sorted(zip(order[second.rows], second.predicted, strict=True))
     by_row = dict(zip(order[second.rows].tolist(), second.probabilities.tolist(), strict=True))
     assert [by_row[row] for row in first.rows] == first.probabilities.tolist()
+
+
+def test_shuffled_labels_depend_on_neither_row_order_nor_last_digits(make_planted, params) -> None:
+    planted = make_planted(signal=0.3)
+    # Groups of many texts, so that within one group and label only the text tells rows apart.
+    planted = planted.but(units=[f"u{i // 20}" for i in range(160)])
+    order = np.random.default_rng(5).permutation(160)
+    place = np.argsort(order)
+    noise = np.random.default_rng(6).normal(0, 1e-6, planted.features.nnz)
+    nudged = planted.features.copy()
+    nudged.data = (nudged.data * (1 + noise)).astype(np.float32)
+    moved = planted.but(
+        features=nudged[order],
+        labels=[planted.labels[i] for i in order],
+        units=[planted.units[i] for i in order],
+        keys=[planted.keys[i] for i in order],
+        split=Split("random", np.sort(place[planted.split.train]), np.sort(place[planted.split.test])),
+    )
+    first, second = (run(one, params, shuffle_labels=True) for one in (planted, moved))
+    assert dict(zip(order[second.rows].tolist(), second.labels.tolist(), strict=True)) == dict(
+        zip(first.rows.tolist(), first.labels.tolist(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("classifier", ["logistic", "tree"])
@@ -208,7 +231,7 @@ def test_a_class_of_the_test_part_alone_is_noted_and_counts_as_wrong(make_plante
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": ["a"] * 159}, "160 rows of features, 159 labels and 160 units"),
+        ({"labels": ["a"] * 159}, "160 rows of features, 159 labels, 160 units and 160 keys"),
         ({"labels": ["a"] * 160}, "holds one class only, 'a'"),
         ({"split": Split("s", np.arange(100), np.arange(99, 160))}, r"Split 's': 1 rows are in both parts \(first: row 99\)"),
         ({"split": Split("s", np.arange(100), np.array([], dtype=int))}, "100 training and 0 test rows; both parts need some"),

@@ -85,13 +85,6 @@ def test_values_that_are_no_numbers_are_refused_with_their_rows(bad: float) -> N
             as_representation(features)
 
 
-def test_digests_tell_rows_apart_by_content() -> None:
-    x = sp.csr_array(np.array([[1, 0], [0, 1], [1, 0], [2, 0]], dtype=np.float32))
-    first, second, third, fourth = LatentRows(x).digests(np.arange(4))
-    assert first == third
-    assert len({first, second, fourth}) == 3
-
-
 def test_unknown_features_are_a_type_error() -> None:
     with pytest.raises(TypeError, match="got dict"):
         as_representation({})  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ def test_a_fresh_process_gives_the_same_probabilities(make_planted, params, tmp_
         planted = make_planted(n_classes=n_classes, signal=0.5)
         features = words_of(planted) if kind == "text" else planted.features
         chosen = params.model_copy(update={"penalties": ["l2" if case == "l2" else "l1"], "c_values": [1.0]})
-        result = evaluate(features, planted.split, planted.labels, planted.units, classifier, chosen, 3, 0)
+        result = evaluate(features, planted.split, planted.labels, planted.units, planted.keys, classifier, chosen, 3, 0)
         save_classifier(result.estimator, tmp_path / case / "classifier.skops")
         if kind == "text":
             (tmp_path / case / "texts.txt").write_text("\n".join(features[row] for row in result.rows))
@@ -61,7 +61,7 @@ def test_a_fresh_process_gives_the_same_probabilities(make_planted, params, tmp_
 
 def test_files_of_a_point(make_planted, params, tmp_path: Path) -> None:
     planted = make_planted(n_classes=3, signal=0.5)
-    result = evaluate(planted.features, planted.split, planted.labels, planted.units, "logistic", params, 3, 0)
+    result = evaluate(planted.features, planted.split, planted.labels, planted.units, planted.keys, "logistic", params, 3, 0)
     ids = [f"id-{i}" for i in range(160)]
     save_probe(result, tmp_path / "point", ids)
     assert sorted(path.name for path in (tmp_path / "point").iterdir()) == [
@@ -85,7 +85,7 @@ def test_files_of_a_point(make_planted, params, tmp_path: Path) -> None:
 
 def test_baselines_have_no_coefficients_file(make_planted, params, tmp_path: Path) -> None:
     planted = make_planted()
-    result = evaluate(planted.features, planted.split, planted.labels, planted.units, "majority", params, 3, 0)
+    result = evaluate(planted.features, planted.split, planted.labels, planted.units, planted.keys, "majority", params, 3, 0)
     save_probe(result, tmp_path, planted.units)
     assert not (tmp_path / "coefficients.safetensors").exists()
     assert load_classifier(tmp_path / "classifier.skops").predict(planted.features[:1]).tolist() == [result.predicted[0]]

@@ -150,6 +150,7 @@ def _evaluate(task: _Task, point: Point, provenance: dict[str, Any], features: A
         split,
         data.labels,
         data.units,
+        data.texts,
         point.classifier,
         task.params,
         task.tree_depth,

@@ -42,6 +42,7 @@ def evaluate(
     split: Split,
     labels: Sequence[str],
     units: Sequence[str],
+    keys: Sequence[str],
     classifier: str,
     params: ClassificationParams,
     tree_depth: int,
@@ -52,7 +53,7 @@ def evaluate(
     """Evaluate one classifier on one representation and one split. Single-threaded.
 
     Nothing of the test part is looked at before the one final prediction. Rows are put into an order that depends on
-    their content alone, so that the order of the dataset changes no number.
+    the examples alone, so that neither the order of the dataset nor the last digits of features change a choice.
 
     Args:
         features: one row per example: CSR (pooled latents), float array (pooled hidden states), texts (TF-IDF), or a
@@ -60,6 +61,8 @@ def evaluate(
         split: row numbers of both parts.
         labels: label of every example.
         units: unit of every example (group or duplicate cluster), which folds and bootstrap keep whole.
+        keys: what each example is, whatever its row and its features: its text, or a hash of it. Rows that share unit, key and
+            label are interchangeable.
         classifier: "logistic", "tree" or "majority".
         params: grid, folds and bootstrap size.
         tree_depth: deepest tree.
@@ -76,10 +79,9 @@ def evaluate(
     if classifier not in CLASSIFIERS:
         raise ProbeError(unknown_name("classifier", classifier, CLASSIFIERS))
     representation = as_representation(features)
-    _check(representation, split, labels, units)
+    _check(representation, split, labels, units, keys)
     names, unit_names = np.asarray(labels, dtype=str), np.asarray(units, dtype=str)
-    train = _by_content(split.train, representation, names, unit_names)
-    test = _by_content(split.test, representation, names, unit_names)
+    train, test = (_in_order(part, unit_names, keys, names) for part in (split.train, split.test))
     if shuffle_labels:
         names = _shuffled(names, [train, test], seed)
     classes = np.unique(names[np.concatenate([train, test])])
@@ -198,23 +200,17 @@ def _predict(estimator: Any, inputs: Any, classes: np.ndarray) -> tuple[np.ndarr
     return np.searchsorted(classes, estimator.predict(inputs)), probabilities
 
 
-def _by_content(rows: np.ndarray, representation: Representation, labels: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """Order rows by what they are; rows that are alike in everything are interchangeable.
-
-    Units come first, because they follow from texts and groups alone: features of the same text can differ in the last
-    digit when it was computed in other company, and the shuffled labels must not depend on that.
-    """
-    digests = representation.digests(rows)
-    order = sorted(range(len(rows)), key=lambda i: (units[rows[i]], labels[rows[i]], digests[i]))
-    return np.asarray(rows, dtype=np.int64)[order]
+def _in_order(rows: np.ndarray, units: np.ndarray, keys: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """Order rows by what they are. Features take no part: their last digits depend on the company a text was computed in."""
+    return np.array(sorted(rows.tolist(), key=lambda row: (units[row], keys[row], labels[row])), dtype=np.int64)
 
 
-def _check(representation: Representation, split: Split, labels: Sequence[str], units: Sequence[str]) -> None:
+def _check(representation: Representation, split: Split, labels: Sequence[str], units: Sequence[str], keys: Sequence[str]) -> None:
     n = len(representation)
-    if not n == len(labels) == len(units):
+    if not n == len(labels) == len(units) == len(keys):
         raise ProbeError(
-            f"Split '{split.name}': {n} rows of features, {len(labels)} labels and {len(units)} units do not belong together. "
-            "The store and the dataset are of different rows; extract again."
+            f"Split '{split.name}': {n} rows of features, {len(labels)} labels, {len(units)} units and {len(keys)} keys "
+            "do not belong together. The store and the dataset are of different rows; extract again."
         )
     if not len(split.train) or not len(split.test):
         raise ProbeError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias
@@ -40,10 +39,6 @@ class Representation(Protocol):
         """Return the fitted scikit-learn transformer from ``inputs`` to such a matrix, or None where they are the same."""
         ...
 
-    def digests(self, rows: np.ndarray) -> list[bytes]:
-        """Return a hash of each row's content."""
-        ...
-
 
 class LatentRows:
     """Pooled latents: CSR float32 [n_rows, d_sae]. Scaled by each latent's largest value, so that zeros stay zeros."""
@@ -67,11 +62,6 @@ class LatentRows:
     def fit_transformer(self, train: np.ndarray, scaled: bool) -> MaxAbsScaler | None:  # noqa: D102
         return MaxAbsScaler().fit(self.inputs(train)) if scaled else None
 
-    def digests(self, rows: np.ndarray) -> list[bytes]:  # noqa: D102
-        x = self.features
-        bounds = [(x.indptr[row], x.indptr[row + 1]) for row in rows]
-        return [_digest(x.indices[start:stop].tobytes() + x.data[start:stop].tobytes()) for start, stop in bounds]
-
 
 class DenseRows:
     """Pooled hidden states: float32 [n_rows, d_model]. Scaled to mean 0 and variance 1 per dimension."""
@@ -93,9 +83,6 @@ class DenseRows:
 
     def fit_transformer(self, train: np.ndarray, scaled: bool) -> StandardScaler | None:  # noqa: D102
         return StandardScaler().fit(self.inputs(train)) if scaled else None
-
-    def digests(self, rows: np.ndarray) -> list[bytes]:  # noqa: D102
-        return [_digest(self.states[row].tobytes()) for row in rows]
 
 
 class TextRows:
@@ -142,9 +129,6 @@ class TextRows:
         vectorizers = make_vectorizers()
         return FeatureUnion([(name, vectorizers[name]) for name in self._known_terms(train)]).fit(self.inputs(train))
 
-    def digests(self, rows: np.ndarray) -> list[bytes]:  # noqa: D102
-        return [_digest(self.texts[row].encode("utf-8", "surrogatepass")) for row in rows]
-
 
 Features: TypeAlias = "sp.csr_array | np.ndarray | Sequence[str] | Representation"
 
@@ -189,7 +173,3 @@ def _refuse_not_finite(values: np.ndarray, rows: np.ndarray) -> None:
             f"{len(bad)} rows of the features hold NaN or infinity (first rows: {shown}). "
             "Extract again with dtype: float32 or bfloat16; float16 overflows on some models."
         )
-
-
-def _digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).digest()
