@@ -10,7 +10,7 @@ import pandas as pd
 
 from mosaic_sae import fsio
 from mosaic_sae.fingerprint import fingerprint
-from mosaic_sae.report.tables import COLUMNS, mark_chosen
+from mosaic_sae.report.tables import COLUMNS, mark_chosen, reference_probe
 
 SCRIPT = "<script>window.hacked=1</script>"
 HOSTILE = [
@@ -152,7 +152,17 @@ def _results(datasets, n_points, rng):
             "path": f"points/{fsio.slug(MODEL)}/{fsio.slug(dataset)[:60]}/{split}/{folder}",
             "seconds": 1.2,
         })
-    return mark_chosen(pd.DataFrame(rows, columns=COLUMNS))
+    return _with_differences(mark_chosen(pd.DataFrame(rows, columns=COLUMNS)))
+
+
+def _with_differences(frame):
+    for _, part in frame[frame["chosen"]].groupby(["dataset", "split"]):
+        probe = reference_probe(part)
+        for index, score in part["macro_f1"].items():
+            if probe is not None and index != probe.name and part.loc[index, "representation"] != "shuffled_labels":
+                difference = score - probe["macro_f1"]
+                frame.loc[index, ["vs_sae", "vs_sae_low", "vs_sae_high"]] = [difference, difference - 0.06, difference + 0.06]
+    return frame
 
 
 def _latents():

@@ -80,7 +80,7 @@ def test_the_default_preset_matches_the_data_that_ships():
             if split.kind == "holdout":
                 assert set(split.test_values) < set(table[split.field].to_pylist())
     assert [split.label for split in experiment.datasets[0].splits] == ["random", "look-alike"]
-    assert experiment.datasets[1].max_rows == 4000
+    assert experiment.datasets[1].max_rows == 3000
 
 
 def test_the_default_preset_reads_the_layer_that_its_sae_was_trained_on():

@@ -77,6 +77,19 @@ def test_a_run_makes_every_point_and_a_second_run_does_nothing(loaded: Loaded) -
     pd.testing.assert_frame_equal(table(again.run_folder), results)
 
 
+def test_differences_from_the_sae_probe_are_those_of_the_scores(loaded: Loaded) -> None:
+    results = table(run(loaded).run_folder)
+    for _, part in results[results["chosen"]].groupby("split"):
+        probe = part[part["representation"] == "sae"].sort_values("cv_macro_f1").iloc[-1]
+        # Neither the probe itself nor other labels.
+        unpaired = (part["fingerprint"] == probe["fingerprint"]) | (part["representation"] == "shuffled_labels")
+        assert part["vs_sae"].isna().tolist() == unpaired.tolist()
+        paired = part[~unpaired]
+        assert (paired["macro_f1"] - probe["macro_f1"]).tolist() == pytest.approx(paired["vs_sae"].tolist())
+        assert (paired["vs_sae_low"] <= paired["vs_sae"]).all() and (paired["vs_sae"] <= paired["vs_sae_high"]).all()
+    assert results[~results["chosen"]]["vs_sae"].isna().all()
+
+
 def test_everything_compared_has_the_same_rows(loaded: Loaded) -> None:
     summary = run(loaded)
     base = summary.run_folder.parent

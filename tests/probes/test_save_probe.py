@@ -63,7 +63,7 @@ def test_files_of_a_point(make_planted, params, tmp_path: Path) -> None:
     planted = make_planted(n_classes=3, signal=0.5)
     result = evaluate(planted.features, planted.split, planted.labels, planted.units, planted.keys, "logistic", params, 3, 0)
     ids = [f"id-{i}" for i in range(160)]
-    save_probe(result, tmp_path / "point", ids)
+    save_probe(result, tmp_path / "point", ids, planted.units)
     assert sorted(path.name for path in (tmp_path / "point").iterdir()) == [
         "classifier.skops",
         "coefficients.safetensors",
@@ -71,8 +71,9 @@ def test_files_of_a_point(make_planted, params, tmp_path: Path) -> None:
     ]
 
     table = pd.read_parquet(tmp_path / "point" / "predictions.parquet")
-    assert list(table.columns) == ["id", "label", "predicted", "p_a", "p_b", "p_c"]
+    assert list(table.columns) == ["id", "unit", "label", "predicted", "p_a", "p_b", "p_c"]
     assert table["id"].tolist() == [f"id-{row}" for row in planted.split.test]
+    assert table["unit"].tolist() == [planted.units[row] for row in planted.split.test]
     assert table["label"].tolist() == [planted.labels[row] for row in planted.split.test]
     np.testing.assert_array_equal(table[["p_a", "p_b", "p_c"]].to_numpy(), result.probabilities)
 
@@ -86,7 +87,7 @@ def test_files_of_a_point(make_planted, params, tmp_path: Path) -> None:
 def test_baselines_have_no_coefficients_file(make_planted, params, tmp_path: Path) -> None:
     planted = make_planted()
     result = evaluate(planted.features, planted.split, planted.labels, planted.units, planted.keys, "majority", params, 3, 0)
-    save_probe(result, tmp_path, planted.units)
+    save_probe(result, tmp_path, planted.keys, planted.units)
     assert not (tmp_path / "coefficients.safetensors").exists()
     assert load_classifier(tmp_path / "classifier.skops").predict(planted.features[:1]).tolist() == [result.predicted[0]]
 

@@ -9,7 +9,14 @@ from mosaic_sae.report.verdict import verdict
 
 
 def judge(*rows):
-    return verdict(tables.scores(frame(*rows), "d", "s"))
+    """Differences as wide as both intervals together, so that one excludes 0 exactly where the intervals do not overlap."""
+    scores = tables.scores(frame(*rows), "d", "s")
+    probe = tables.reference_probe(scores)
+    if probe is not None:
+        scores["vs_sae"] = scores["macro_f1"] - probe["macro_f1"]
+        scores["vs_sae_low"] = scores["macro_f1_low"] - probe["macro_f1_high"]
+        scores["vs_sae_high"] = scores["macro_f1_high"] - probe["macro_f1_low"]
+    return verdict(scores)
 
 
 def between(low, high, **more):
@@ -27,7 +34,7 @@ def test_the_baseline_wins_and_it_is_said():
         found.headline
         == "TF-IDF is ahead: 0.850 [0.800, 0.900]; the CV-chosen SAE probe (logistic, sum pooling) reaches 0.740 [0.700, 0.780]."
     )
-    assert found.detail == "Macro F1 on 100 test examples; the intervals do not overlap."
+    assert found.detail == "Macro F1 on 100 test examples; difference −0.110 [−0.200, −0.020]."
 
 
 def test_the_probe_wins_and_it_is_said():
@@ -47,7 +54,7 @@ def test_overlap_is_no_victory(probe, rival, start):
     found = judge(row("a", **between(*probe)), baseline("b", *rival))
     assert found.outcome == "close"
     assert found.headline.startswith(start)
-    assert "the intervals overlap, so this test set does not separate the two" in found.detail
+    assert "], so this test set does not separate the two" in found.detail
 
 
 def test_the_probe_is_chosen_by_cv_and_the_rival_is_the_strongest_on_the_test_part():
@@ -77,7 +84,7 @@ def test_controls_that_are_too_good_raise_a_warning():
     assert judge(probe, rival, control("c", "random_sae", 0.5, 0.6), control("d", "shuffled_labels", 0.45, 0.53)).warnings == []
     close = judge(probe, rival, control("c", "random_sae", 0.68, 0.76)).warnings
     assert len(close) == 1
-    assert "is not clearly below the trained one here (0.720 [0.680, 0.760])" in close[0]
+    assert "is not clearly below the trained one here (0.720 [0.680, 0.760]; difference +0.030 [−0.060, 0.120])" in close[0]
     assert "beats the trained one" in judge(probe, rival, control("c", "random_sae", 0.85, 0.95)).warnings[0]
     leak = judge(probe, rival, control("d", "shuffled_labels", 0.60, 0.70)).warnings
     assert "still reaches 0.650 [0.600, 0.700], above chance (0.50)" in leak[0]

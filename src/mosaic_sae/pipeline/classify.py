@@ -157,6 +157,6 @@ def _evaluate(task: _Task, point: Point, provenance: dict[str, Any], features: A
         task.seed,
         shuffle_labels=point.shuffle_labels,
     )
-    save_probe(result, point.folder, data.ids)
+    save_probe(result, point.folder, data.ids, data.units)
     header = {"schema": 1, "fingerprint": point.fingerprint, "key": point.key, "provenance": provenance | {"split_notes": split.notes}}
     write_json(point.folder / "point.json", header | result.to_point())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mosaic_sae.sources.base import Examples
 
 # Raise when features or classifiers are computed differently, so that old points are not taken for new ones.
-_RESULTS_VERSION = 1
+_RESULTS_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,13 @@ def _run(experiment: Experiment, record: _Record, extract: bool, classify: bool)
     started = time.monotonic()
     _collect_evidence(experiment, work)
     points = [point.folder for point in work.points if point.is_done]
-    write_results(points, experiment.settings.base_classify_dir, record.folder)
+    write_results(
+        points,
+        experiment.settings.base_classify_dir,
+        record.folder,
+        experiment.classification_params.n_bootstrap,
+        experiment.settings.seed,
+    )
     record.time("evidence", started)
     record.write(status="done", finished=_now())
     started = time.monotonic()

@@ -23,17 +23,18 @@ TRUSTED = ("mosaic_sae.probes.ngrams.NgramVectorizer", "sklearn.tree._tree.Tree"
 """Types that a saved classifier may hold besides those that skops itself trusts."""
 
 
-def save_probe(result: ProbeResult, folder: Path, ids: Sequence[str]) -> None:
+def save_probe(result: ProbeResult, folder: Path, ids: Sequence[str], units: Sequence[str]) -> None:
     """Write all files of one point.
 
     Args:
         result: what ``evaluate`` returned.
         folder: of the point; made if missing.
         ids: id of every example of the dataset.
+        units: unit of every example.
     """
     if result.coefficients is not None:
         save_coefficients(result.coefficients, folder / COEFFICIENTS)
-    save_predictions(result, folder / PREDICTIONS, ids)
+    save_predictions(result, folder / PREDICTIONS, ids, units)
     save_classifier(result.estimator, folder / CLASSIFIER)
 
 
@@ -62,12 +63,13 @@ def load_coefficients(path: Path) -> Coefficients:
     return Coefficients(classes=classes, latents=arrays["latents"], **wide)
 
 
-def save_predictions(result: ProbeResult, path: Path, ids: Sequence[str]) -> None:
-    """Write one row per test example, in the order of the dataset: id, label, predicted, and p_<class> for each class."""
+def save_predictions(result: ProbeResult, path: Path, ids: Sequence[str], units: Sequence[str]) -> None:
+    """Write one row per test example, in the order of the dataset: id, unit, label, predicted, and p_<class> for each class."""
     import pandas as pd
 
     columns: dict[str, Any] = {
         "id": [ids[row] for row in result.rows],
+        "unit": [units[row] for row in result.rows],
         "label": result.labels.tolist(),
         "predicted": result.predicted.tolist(),
     }

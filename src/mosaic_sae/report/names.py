@@ -88,7 +88,7 @@ def number(value: Any, digits: int = 3) -> str:
 
 def interval(low: Any, high: Any) -> str:
     """Format an interval: "[0.752, 0.831]"; empty when there is none."""
-    return f"[{low:.3f}, {high:.3f}]" if present(low) and present(high) else ""
+    return f"[{low:.3f}, {high:.3f}]".replace("-", "−") if present(low) and present(high) else ""
 
 
 def whole(value: Any) -> str:

@@ -15,6 +15,7 @@ COLUMNS = [
     *["fingerprint", "dataset", "split", "model", "layer", "site", "sae", "d_sae", "representation", "pooling", "binarise", "classifier"],
     *["n_train", "n_test", "n_classes", "accuracy", "macro_f1", "macro_f1_low", "macro_f1_high", "weighted_f1", "roc_auc"],
     *["cv_macro_f1", "cv_macro_f1_sd", "n_nonzero", "hyperparameters", "chosen", "path", "seconds"],
+    *["vs_sae", "vs_sae_low", "vs_sae_high"],
 ]
 _ROLE_ORDER = {"sae": 0, "baseline": 1, "control": 2}
 
@@ -39,6 +40,7 @@ def read_results(path: Path) -> pd.DataFrame:
         "binarise": "float64",
         "roc_auc": "float64",
         "n_nonzero": "float64",
+        **dict.fromkeys(("vs_sae", "vs_sae_low", "vs_sae_high"), "float64"),
     })
 
 
@@ -54,6 +56,12 @@ def mark_chosen(frame: pd.DataFrame) -> pd.DataFrame:
     best = order.drop_duplicates(FAMILY).index
     marked["chosen"] = marked.index.isin(best)
     return marked
+
+
+def reference_probe(part: pd.DataFrame) -> pd.Series | None:
+    """Return the SAE probe that others are held against: of the chosen ones of a section the one with the best CV score, or None."""
+    probes = part[(part["representation"] == "sae") & part["chosen"].astype(bool)]
+    return None if probes.empty else probes.sort_values(["cv_macro_f1", "fingerprint"], ascending=[False, True]).iloc[0]
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

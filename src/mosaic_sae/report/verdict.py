@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from mosaic_sae.report.names import CLASSIFIERS, IN_SENTENCES, REPRESENTATIONS, interval, number, pooling_in_words, present
+from mosaic_sae.report.names import CLASSIFIERS, IN_SENTENCES, REPRESENTATIONS, interval, number, pooling_in_words, present, signed
+from mosaic_sae.report.tables import reference_probe
 
 CHANCE_MARGIN = 0.05
 OUTCOMES = {"sae": "SAE ahead", "baseline": "baseline ahead", "close": "no clear winner", "none": "not compared"}
@@ -16,7 +17,8 @@ OUTCOMES = {"sae": "SAE ahead", "baseline": "baseline ahead", "close": "no clear
 class Verdict:
     """The outcome in words.
 
-    ``outcome`` is "sae" (the SAE probe is ahead), "baseline" (a baseline is ahead), "close" (intervals overlap) or "none".
+    ``outcome`` is "sae" (the SAE probe is ahead), "baseline" (a baseline is ahead), "close" (the interval of their difference
+    holds 0) or "none".
     """
 
     outcome: str
@@ -38,16 +40,16 @@ def verdict(scores: pd.DataFrame) -> Verdict:
     """Compare the CV-chosen SAE probe with the strongest baseline, and check the controls.
 
     The SAE probe (logistic or tree) is chosen by its cross-validated score. It is held against the baseline with the highest *test*
-    score, the hardest opponent: that choice can only speak against the SAE probe.
+    score, the hardest opponent: that choice can only speak against the SAE probe. Ahead means that the 95 % interval of the
+    paired difference of macro F1 does not hold 0.
 
     Args:
         scores: frame of ``tables.scores`` for one dataset and split.
     """
-    probes, baselines = scores[scores["role"] == "sae"], scores[scores["role"] == "baseline"]
+    probe, baselines = reference_probe(scores), scores[scores["role"] == "baseline"]
     warnings = _control_warnings(scores)
-    if probes.empty:
+    if probe is None:
         return Verdict("none", "No SAE probe was fitted here, so there is nothing to compare.", warnings=warnings)
-    probe = probes.sort_values(["cv_macro_f1", "fingerprint"], ascending=[False, True]).iloc[0]
     warnings += _random_sae_warning(scores, probe)
     if baselines.empty:
         headline = f"The CV-chosen SAE probe ({_described(probe)}) reaches {_score(probe)}."
@@ -55,17 +57,23 @@ def verdict(scores: pd.DataFrame) -> Verdict:
     rival = baselines.sort_values(["macro_f1", "fingerprint"], ascending=[False, True]).iloc[0]
     n_test = f"Macro F1 on {int(probe['n_test']):,} test examples"
     ours, theirs = f"the CV-chosen SAE probe ({_described(probe)}) reaches {_score(probe)}", f"{_short(rival)} {_score(rival)}"
-    if probe["macro_f1_low"] > rival["macro_f1_high"]:
+    detail = f"{n_test}; difference {_difference(rival)}"
+    if rival["vs_sae_high"] < 0:
         headline = f"The SAE probe ({_described(probe)}, chosen by CV) is ahead: {_score(probe)}; the strongest baseline is {theirs}."
-        return Verdict("sae", headline, f"{n_test}; the intervals do not overlap.", warnings, probe, rival)
-    if rival["macro_f1_low"] > probe["macro_f1_high"]:
+        return Verdict("sae", headline, f"{detail}.", warnings, probe, rival)
+    if rival["vs_sae_low"] > 0:
         headline = f"{_capital(_short(rival))} is ahead: {_score(rival)}; {ours}."
-        return Verdict("baseline", headline, f"{n_test}; the intervals do not overlap.", warnings, probe, rival)
-    detail = f"{n_test}; the intervals overlap, so this test set does not separate the two."
+        return Verdict("baseline", headline, f"{detail}.", warnings, probe, rival)
+    detail += ", so this test set does not separate the two."
     if rival["macro_f1"] > probe["macro_f1"]:
         headline = f"No clear winner, {_short(rival)} a little higher: {_score(rival)}; {ours}."
         return Verdict("close", headline, detail, warnings, probe, rival)
     return Verdict("close", f"No clear winner: {ours}; the strongest baseline, {theirs}.", detail, warnings, probe, rival)
+
+
+def _difference(row: pd.Series) -> str:
+    """Write SAE probe minus ``row``, with its interval."""
+    return f"{signed(-row['vs_sae'])} {interval(-row['vs_sae_high'], -row['vs_sae_low'])}"
 
 
 def _short(row: pd.Series) -> str:
@@ -94,14 +102,13 @@ def _random_sae_warning(scores: pd.DataFrame, probe: pd.Series) -> list[str]:
     if controls.empty:
         return []
     control = controls.sort_values(["macro_f1", "fingerprint"], ascending=[False, True]).iloc[0]
-    if probe["macro_f1_low"] > control["macro_f1_high"]:
+    if control["vs_sae_high"] < 0:
         return []
-    if control["macro_f1_low"] > probe["macro_f1_high"]:
-        return [
-            f"A random SAE of the same width beats the trained one here ({_score(control)}): the score is not owed to what was learned."
-        ]
+    score = f"{_score(control)}; difference {_difference(control)}"
+    if control["vs_sae_low"] > 0:
+        return [f"A random SAE of the same width beats the trained one here ({score}): the score is not owed to what was learned."]
     return [
-        f"A random SAE of the same width is not clearly below the trained one here ({_score(control)}):"
+        f"A random SAE of the same width is not clearly below the trained one here ({score}):"
         " this test set does not show that the learned directions make the score."
     ]
 
