@@ -232,7 +232,7 @@ def _point(row, classes, rng):
             "model": {"name": row["model"], "sha256": "ab" * 32},
             "sae": {"fingerprint": "5ae05ae05ae05ae0"},
             "seed": 42,
-            "rows": {"kept": 1814, "skipped": 0, "truncated": 3},
+            "rows": {"kept": 1814, "skipped": 0, "truncated": 3, "windowed": 0},
             "n_tokens": 31022,
         },
     }
@@ -294,6 +294,7 @@ def _run(name, status, datasets, n_points, hostile):
                 "rows": 1814,
                 "skipped": 2,
                 "truncated": 3,
+                "windowed": 0,
                 "classes": dict(zip(classes, [652, 1162], strict=True)),
                 "splits": {split: {"train": 1367, "test": 447} for split in splits},
                 "licence": SCRIPT if hostile else "MIT",

@@ -118,7 +118,7 @@ def test_results_carry_evidence_report_and_provenance(loaded: Loaded) -> None:
     row = results[(results["representation"] == "sae") & (results["classifier"] == "logistic")].iloc[0]
     point = json.loads((summary.run_folder.parent / row["path"] / "point.json").read_text())
     about = point["provenance"]
-    assert about["rows"] == {"kept": 90, "skipped": 0, "truncated": 0} and about["seed"] == 42
+    assert about["rows"] == {"kept": 90, "skipped": 0, "truncated": 0, "windowed": 0} and about["seed"] == 42
     assert about["sae"]["hook_point"] == "blocks.2.hook_resid_post"
     evidence = json.loads((summary.run_folder.parent / "evidence" / f"{about['latent_store']}.json").read_text())
     assert {str(top["latent"]) for top in point["top_latents"]} <= set(evidence["latents"])

@@ -96,13 +96,14 @@ def test_capture_on_the_real_model_is_the_next_hidden_state(name: str, layer: in
     import torch
     from transformers import AutoModelForCausalLM
 
+    from mosaic_sae.config.schema import Chat, Tokens
     from mosaic_sae.models.hook_points import HookPoint
     from mosaic_sae.models.locate import locate_model
     from mosaic_sae.models.text import TextModel, make_policy
 
     located = locate_model(name)
     model = TextModel(located, [HookPoint(layer)], "cpu", "float32")
-    policy = make_policy(model.tokenizer, located, None, pool_special=False, max_length=None)
+    policy = make_policy(model.tokenizer, located, None, Tokens(), Chat())
     assert policy.prepend_bos == name.startswith("packaged/gemma")
     ids = torch.from_numpy(model.tokenise(["How do I bake a cake?"], policy).ids[0]).long()[None]
     with torch.inference_mode():

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mosaic_sae.errors import ModelError
 from mosaic_sae.models.text import TextModel
 from mosaic_sae.sae.formats import saelens
+from mosaic_sae.store.format import read_manifest
 from mosaic_sae.store.reader import DenseStore, LatentStore, TokenStore
 
 
@@ -119,6 +120,30 @@ def test_tokens_above_the_norm_limit_do_not_count(run_extract, by_hand, toy_text
         np.testing.assert_allclose(rows[number], latents[keep], atol=1e-4)
         np.testing.assert_allclose(mean[number], acts[keep].mean(0) if keep.any() else np.zeros(acts.shape[1]), atol=1e-4)
     assert sum(len(row) for row in rows) < len(norms)
+
+
+def test_long_texts_are_read_in_windows_and_every_token_counts_once(run_extract, by_hand, toy_texts: list[str]) -> None:
+    texts = [" ".join(toy_texts)[:200].rsplit(" ", 1)[0], "bomb cake", " ".join(["alpha beta"] * 9)]
+    tokens = {"max_length": 8, "long_texts": "window", "stride": 3}
+    model, where = run_extract(make_examples(texts), tokens=tokens, settings={"batch_size": 2})
+    rows = dense_rows(LatentStore(where.latents[sae_name(model)].folder))
+    mean = DenseStore(where.dense[model.points[0]].folder).load("mean")
+    for number, text in enumerate(texts):
+        words, acts, latents = text.split(), [], []
+        start = seen = 0
+        while seen < len(words):
+            # A window holds BOS and seven words; the words that an earlier one held do not count again.
+            window_acts, window_latents = by_hand(" ".join(words[start : start + 7]))
+            acts.append(window_acts[seen - start :])
+            latents.append(window_latents[seen - start :])
+            start, seen = start + 3, min(start + 7, len(words))
+        assert len(np.concatenate(acts)) == len(words) > (7 if number != 1 else 0)
+        np.testing.assert_allclose(rows[number], np.concatenate(latents), atol=1e-4)
+        np.testing.assert_allclose(mean[number], np.concatenate(acts).mean(0), atol=1e-4)
+    _, shard = next(iter(LatentStore(where.latents[sae_name(model)].folder).iter_shards()))
+    assert shard.positions[: shard.row_offsets[1]].tolist() == list(range(1, len(texts[0].split()) + 1))
+    totals = read_manifest(where.tokens.folder)["totals"]
+    assert (totals["windowed"], totals["truncated"]) == (2, 0)
 
 
 def test_token_pieces_stand_where_the_latents_say(run_extract, toy_texts: list[str]) -> None:

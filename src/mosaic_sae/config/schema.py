@@ -60,9 +60,30 @@ class Tokens(Block):
     prepend_bos: Literal["auto", "always", "never"] = "auto"
     """Whether a BOS token is put first; auto = as the SAE was trained, else as the tokenizer does it."""
     max_length: Annotated[int, Field(ge=2)] | None = None
-    """Longest sequence in tokens; null = what the model allows. Truncated texts are counted and reported."""
+    """Longest sequence in tokens; null = what the model allows."""
+    long_texts: Literal["truncate", "window"] = "truncate"
+    """A text longer than max_length is cut, or read in overlapping windows and pooled over all of them; either is counted and reported."""
+    stride: Annotated[int, Field(ge=1)] | None = None
+    """Tokens from one window to the next; null = half of max_length. A token counts in the window with most text before it."""
     max_norm: Annotated[float, Field(gt=0)] | Literal["auto"] | None = "auto"
     """Tokens with a larger activation norm do not count (massive activations); auto = the limit stored with the SAE, null = none."""
+
+
+class Chat(Block):
+    """Whether texts are put into the model's chat template."""
+
+    template: Literal["model", "none"] = "none"
+    """model: each text becomes the user's turn of the model's own template; none: the text as it is."""
+    system: str | None = None
+    """Text of a system turn before it."""
+    pool: Literal["user", "all"] = "user"
+    """Which tokens count: the text's own, or the template's words too."""
+
+    @model_validator(mode="after")
+    def _system_needs_a_template(self) -> Chat:
+        if self.template == "none" and self.system is not None:
+            raise ValueError("chat.system needs chat.template: model")
+        return self
 
 
 class SaeBlock(Block):
@@ -91,6 +112,8 @@ class ModelEntry(Block):
     """SAE widths, as their release spells them ("16k")."""
     revision: str | None = None
     """Commit, tag or branch of the model repository."""
+    chat: Chat = Chat()
+    """Chat template; SAEs trained on plain text fit plain text best."""
     sae: SaeBlock | None = None
     """Where the SAEs are; needed unless the model is one with a known public release."""
 
@@ -227,6 +250,12 @@ class Experiment(Block):
     """Labelled datasets."""
     classification_params: ClassificationParams = ClassificationParams()
     """Poolings, thresholds, classifiers, baselines."""
+
+    @model_validator(mode="after")
+    def _windows_hold_no_template(self) -> Experiment:
+        if self.tokens.long_texts == "window" and any(entry.chat.template == "model" for entry in self.models):
+            raise ValueError("tokens.long_texts: window and models.chat.template: model exclude each other; use long_texts: truncate")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Experiment:

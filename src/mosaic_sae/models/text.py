@@ -8,8 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mosaic_sae.config.schema import Chat, Tokens
 from mosaic_sae.errors import ModelError
 from mosaic_sae.models.blocks import find_blocks, module_for
+from mosaic_sae.models.chat import chat_frame
 from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.models.locate import LocatedModel
 from mosaic_sae.models.tokenise import TokenisedTexts, TokenPolicy, adds_bos_itself, tokenise
@@ -123,24 +125,42 @@ def load_tokenizer(located: LocatedModel) -> Any:
         raise ModelError(f"The model {located.name} has no usable tokenizer in {located.folder}: {error}") from error
 
 
-def make_policy(tokenizer: Any, located: LocatedModel, prepend_bos: bool | None, pool_special: bool, max_length: int | None) -> TokenPolicy:
+def make_policy(tokenizer: Any, located: LocatedModel, prepend_bos: bool | None, tokens: Tokens, chat: Chat) -> TokenPolicy:
     """Resolve what is left open: BOS as the tokenizer does it, length as the model allows.
 
     Args:
         tokenizer: the model's tokenizer.
         located: the model.
         prepend_bos: None = as the tokenizer does it.
-        pool_special: whether special tokens count in pooling.
-        max_length: None = as long as the model allows.
+        tokens: length, windows, and what counts.
+        chat: whether and how the model's chat template is used.
+
+    Raises:
+        ModelError: a template is wanted and the model has none, or windows do not overlap.
     """
     from transformers import AutoConfig
 
     bos = adds_bos_itself(tokenizer) if prepend_bos is None else prepend_bos
+    max_length = tokens.max_length
     if max_length is None:
         config = AutoConfig.from_pretrained(located.folder, local_files_only=True).get_text_config()
         stated = getattr(config, "max_position_embeddings", None) or _FALLBACK_LENGTH
         max_length = min(stated, tokenizer.model_max_length)
-    return TokenPolicy(prepend_bos=bos, pool_special=pool_special, max_length=max_length)
+    stride = None
+    if tokens.long_texts == "window":
+        stride = tokens.stride or max(1, max_length // 2)
+        if stride > max_length - bos:
+            raise ModelError(
+                f"tokens.stride is {stride}, but a window holds {max_length - bos} tokens: tokens between windows would be lost."
+            )
+    return TokenPolicy(
+        prepend_bos=bos,
+        pool_special=tokens.bos == "include",
+        max_length=max_length,
+        stride=stride,
+        chat=chat_frame(tokenizer, chat.system, located.name) if chat.template == "model" else None,
+        pool_template=chat.pool == "all",
+    )
 
 
 def resolve_device(device: str) -> str:

@@ -1,4 +1,4 @@
-"""Texts to token ids, with the policy for BOS, special tokens and length in one place."""
+"""Texts to token ids, with the policy for BOS, special tokens, chat template and length in one place."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ from typing import Any
 import numpy as np
 
 from mosaic_sae.errors import ModelError
+from mosaic_sae.models.chat import ChatFrame
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What the model sees of a text in one pass: the whole text, or one window of a long one."""
+
+    ids: np.ndarray
+    """int32 [n_tokens]"""
+    counts: np.ndarray
+    """bool [n_tokens]: True = the token counts in pooling. A token counts in one window alone, the one with most text before it."""
+    start: int
+    """Token i of the piece stands at place ``start + i`` of the text's tokens (but for the BOS that each window is given)."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +33,8 @@ class TokenisedTexts:
     """bool [n_tokens] per text: True = the token counts in pooling."""
     truncated: np.ndarray
     """bool [n_texts]."""
+    pieces: list[list[Piece]]
+    """What is run of each text: one piece, or several windows."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -29,6 +44,11 @@ class TokenisedTexts:
         """int64 [n_texts]: number of tokens."""
         return np.array([len(ids) for ids in self.ids], dtype=np.int64)
 
+    @property
+    def windowed(self) -> np.ndarray:
+        """Which texts are read in several windows: bool [n_texts]."""
+        return np.array([len(pieces) > 1 for pieces in self.pieces], dtype=bool)
+
 
 @dataclass(frozen=True)
 class TokenPolicy:
@@ -37,6 +57,11 @@ class TokenPolicy:
     prepend_bos: bool
     pool_special: bool
     max_length: int
+    stride: int | None = None
+    """Tokens from one window to the next; None = a long text is cut."""
+    chat: ChatFrame | None = None
+    pool_template: bool = False
+    """Whether the template's own words count too."""
 
 
 def adds_bos_itself(tokenizer: Any) -> bool:
@@ -48,24 +73,72 @@ def adds_bos_itself(tokenizer: Any) -> bool:
 def tokenise(tokenizer: Any, texts: list[str], policy: TokenPolicy) -> TokenisedTexts:
     """Tokenise without padding.
 
-    BOS is put first by us, never by the tokenizer, so that it is there exactly once. A text that is longer than the
-    limit keeps its beginning.
+    BOS is put first by us, never by the tokenizer or the template, so that it is there exactly once. A text that is longer
+    than the limit keeps its beginning, inside a whole template, or is read in overlapping windows.
 
     Raises:
-        ModelError: BOS is wanted and the tokenizer has none.
+        ModelError: BOS is wanted and the tokenizer has none, or the template alone is longer than the limit.
     """
     bos = tokenizer.bos_token_id
     if policy.prepend_bos and bos is None:
         raise ModelError("tokens.prepend_bos is 'always', but this tokenizer has no BOS token. Use prepend_bos: never.")
-    first = [bos] if policy.prepend_bos else []
     special = np.array(sorted(set(tokenizer.all_special_ids)), dtype=np.int32)
-    room = policy.max_length - len(first)
-    # The tokenizer warns about texts beyond the model's length; they are cut and counted below.
-    encoded = tokenizer(texts, add_special_tokens=False, verbose=False).input_ids if texts else []
-    ids = [np.array(first + tokens[:room], dtype=np.int32) for tokens in encoded]
-    truncated = np.array([len(tokens) > room for tokens in encoded], dtype=bool)
-    counts = [np.ones(len(row), dtype=bool) if policy.pool_special else ~np.isin(row, special) for row in ids]
-    return TokenisedTexts(ids, counts, truncated)
+    room = policy.max_length - policy.prepend_bos
+    ids, counts, truncated = [], [], []
+    for row, own in zip(*_encode(tokenizer, texts, policy.chat), strict=True):
+        if policy.chat is not None and len(row) and row[0] == bos:
+            row, own = row[1:], own[1:]
+        excess = max(len(row) - room, 0) if policy.stride is None else 0
+        if excess:
+            row, own = _without_last(row, own, excess, policy.max_length)
+        if policy.prepend_bos:
+            row, own = np.insert(row, 0, bos), np.insert(own, 0, True)
+        ids.append(row)
+        counts.append((own | policy.pool_template) & (policy.pool_special | ~np.isin(row, special)))
+        truncated.append(excess > 0)
+    pieces = [_windows(row, counted, policy) for row, counted in zip(ids, counts, strict=True)]
+    return TokenisedTexts(ids, counts, np.array(truncated, dtype=bool), pieces)
+
+
+def _encode(tokenizer: Any, texts: list[str], chat: ChatFrame | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return token ids, int32, and whether each token is the text's own, per text; without BOS unless a template writes it."""
+    if not texts:
+        return [], []
+    if chat is not None:
+        rows, own = chat.encode(tokenizer, texts)
+        return [np.array(row, dtype=np.int32) for row in rows], own
+    # The tokenizer warns about texts beyond the model's length; they are cut and counted, or windowed.
+    rows = tokenizer(texts, add_special_tokens=False, verbose=False).input_ids
+    return [np.array(row, dtype=np.int32) for row in rows], [np.ones(len(row), dtype=bool) for row in rows]
+
+
+def _without_last(row: np.ndarray, own: np.ndarray, excess: int, max_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Take the last ``excess`` of the text's own tokens away; the template stays whole."""
+    places = np.flatnonzero(own)
+    if excess > len(places):
+        raise ModelError(
+            f"tokens.max_length is {max_length}, but the chat template with its system text alone needs {len(row) - len(places)} tokens. "
+            "Raise max_length or shorten models.chat.system."
+        )
+    gone = places[len(places) - excess :]
+    return np.delete(row, gone), np.delete(own, gone)
+
+
+def _windows(ids: np.ndarray, counts: np.ndarray, policy: TokenPolicy) -> list[Piece]:
+    if policy.stride is None or len(ids) <= policy.max_length:
+        return [Piece(ids, counts, 0)]
+    first = int(policy.prepend_bos)
+    room = policy.max_length - first
+    pieces, seen, start = [], 0, 0
+    while seen < len(ids) - first:
+        stop = min(start + room, len(ids) - first)
+        counted = counts[first + start : first + stop].copy()
+        counted[: seen - start] = False
+        bos_counts = counts[:first] if start == 0 else np.zeros(first, dtype=bool)
+        window = np.concatenate([ids[:first], ids[first + start : first + stop]])
+        pieces.append(Piece(window, np.concatenate([bos_counts, counted]), start))
+        seen, start = stop, start + policy.stride
+    return pieces
 
 
 def make_batches(lengths: np.ndarray, max_rows: int | None, token_budget: int) -> list[np.ndarray]:

@@ -126,7 +126,11 @@ def _write_tokens(writer: StoreWriter, number: int, texts: TokenisedTexts) -> No
     offsets = np.concatenate([[0], np.cumsum(texts.lengths)]).astype(np.int64)
     arrays = {"row_offsets": offsets, "token_ids": np.concatenate(texts.ids), "truncated": texts.truncated.astype(np.uint8)}
     content = sum(int(counts.sum()) for counts in texts.counts)
-    writer.write(number, arrays, {"tokens": int(offsets[-1]), "content": content, "truncated": int(texts.truncated.sum())})
+    writer.write(
+        number,
+        arrays,
+        {"tokens": int(offsets[-1]), "content": content, "truncated": int(texts.truncated.sum()), "windowed": int(texts.windowed.sum())},
+    )
 
 
 def _encode_stored(model: ModelReadings, places: StorePlaces, point: HookPoint, targets: list[Target]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,48 +12,64 @@ import torch
 from mosaic_sae.errors import ModelError
 from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.models.text import TextModel
-from mosaic_sae.models.tokenise import TokenisedTexts, make_batches
-from mosaic_sae.pipeline.sinks import TokenBatch
+from mosaic_sae.models.tokenise import Piece, TokenisedTexts, make_batches
+from mosaic_sae.pipeline.sinks import TokenBatch, join
 
 logger = logging.getLogger(__name__)
 
 # Padded tokens in one pass. Small batches keep a CPU's caches warm; a GPU wants large ones.
 _CPU_TOKENS, _GPU_TOKENS = 1024, 16384
 
+_Placed: TypeAlias = tuple[int, Piece]
+"""A row within the shard, and what is run of it."""
+
 
 def run_rows(
     model: TextModel, texts: TokenisedTexts, ids: list[str], batch_size: int | None
 ) -> Iterator[tuple[int, dict[HookPoint, TokenBatch]]]:
-    """Run all rows of a shard; yield (number of rows, token batches by hook point) per forward pass.
+    """Run all rows of a shard; yield (number of rows, token batches by hook point) for whole rows.
 
     Raises:
-        ModelError: NaN or infinity in the activations, or one row alone does not fit into memory.
+        ModelError: NaN or infinity in the activations, or one text (or window) alone does not fit into memory.
     """
-    for rows in make_batches(texts.lengths, batch_size, token_budget(model.device.type)):
-        for part, captured in _with_backoff(model, texts, rows):
-            yield len(part), {point: _counted_tokens(acts, texts, part, ids, point) for point, acts in captured.items()}
+    whole = np.flatnonzero(~texts.windowed)
+    budget = token_budget(model.device.type)
+    for rows in make_batches(texts.lengths[whole], batch_size, budget):
+        pieces = [(int(row), texts.pieces[row][0]) for row in whole[rows]]
+        for part, captured in _with_backoff(model, pieces):
+            yield len(part), {point: _counted_tokens(acts, part, ids, point) for point, acts in captured.items()}
+    for row in np.flatnonzero(texts.windowed):
+        windows = [(int(row), piece) for piece in texts.pieces[row]]
+        sizes = np.array([len(piece.ids) for _, piece in windows])
+        # Windows have one length but for the last, so batches keep their order, and the row's tokens theirs.
+        parts: list[dict[HookPoint, TokenBatch]] = []
+        for places in make_batches(np.full(len(windows), sizes.max()), batch_size, budget):
+            for part, captured in _with_backoff(model, [windows[place] for place in places]):
+                parts.append({point: _counted_tokens(acts, part, ids, point) for point, acts in captured.items()})
+        yield 1, {point: join([batches[point] for batches in parts]) for point in model.points}
 
 
-def _with_backoff(model: TextModel, texts: TokenisedTexts, rows: np.ndarray) -> Iterator[tuple[np.ndarray, dict[HookPoint, torch.Tensor]]]:
+def _with_backoff(model: TextModel, pieces: list[_Placed]) -> Iterator[tuple[list[_Placed], dict[HookPoint, torch.Tensor]]]:
     try:
-        captured = model.capture(padded([texts.ids[row] for row in rows], model.tokenizer.pad_token_id or 0))
+        captured = model.capture(padded([piece.ids for _, piece in pieces], model.tokenizer.pad_token_id or 0))
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        if len(rows) == 1:
-            length = len(texts.ids[rows[0]])
+        if len(pieces) == 1:
+            length = len(pieces[0][1].ids)
             raise ModelError(
                 f"Not enough memory for one text of {length} tokens. Set tokens.max_length lower, or use a larger device."
             ) from error
     else:
-        yield rows, captured
+        yield pieces, captured
         return
     # Outside the handler, or the failed pass would stay alive in the exception's traceback.
     if model.device.type == "cuda":
         torch.cuda.empty_cache()
-    logger.warning("Out of memory with %d texts at once; trying two halves.", len(rows))
-    for half in np.array_split(rows, 2):
-        yield from _with_backoff(model, texts, half)
+    logger.warning("Out of memory with %d texts at once; trying two halves.", len(pieces))
+    middle = len(pieces) // 2
+    for half in (pieces[:middle], pieces[middle:]):
+        yield from _with_backoff(model, half)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -73,12 +90,14 @@ def padded(ids: list[np.ndarray], pad: int) -> torch.Tensor:
     return torch.from_numpy(batch)
 
 
-def _counted_tokens(acts: torch.Tensor, texts: TokenisedTexts, rows: np.ndarray, ids: list[str], point: HookPoint) -> TokenBatch:
-    """Take the tokens that count out of a padded batch [batch seq d_model], row by row."""
+def _counted_tokens(acts: torch.Tensor, pieces: list[_Placed], ids: list[str], point: HookPoint) -> TokenBatch:
+    """Take the tokens that count out of a padded batch [batch seq d_model], piece by piece."""
     counts = np.zeros(acts.shape[:2], dtype=bool)
-    for line, row in zip(counts, rows, strict=True):
-        line[: len(texts.counts[row])] = texts.counts[row]
-    places, positions = np.nonzero(counts)
+    for line, (_, piece) in zip(counts, pieces, strict=True):
+        line[: len(piece.counts)] = piece.counts
+    places, columns = np.nonzero(counts)
+    rows = np.array([row for row, _ in pieces], dtype=np.int64)
+    starts = np.array([piece.start for _, piece in pieces], dtype=np.int64)
     chosen = acts[torch.from_numpy(counts).to(acts.device)]
     if not torch.isfinite(chosen).all():
         bad = ~torch.isfinite(chosen).all(dim=-1).cpu().numpy()
@@ -88,4 +107,4 @@ def _counted_tokens(acts: torch.Tensor, texts: TokenisedTexts, rows: np.ndarray,
             "This is mostly an overflow of float16 or a damaged model; "
             "set settings.dtype: float32 and run again (finished shards are kept)."
         )
-    return TokenBatch(chosen, rows[places].astype(np.int64), positions.astype(np.int32))
+    return TokenBatch(chosen, rows[places], (starts[places] + columns).astype(np.int32))

@@ -58,7 +58,7 @@ def of_reading(
 ) -> dict[str, Any]:
     """Provenance of points on one SAE's latents, or on the hidden states of a hook point (``name`` of a point)."""
     about = of_dataset(examples, seed) | describe(model, examples)
-    about["rows"] = about["rows"] | {"truncated": manifests["tokens"]["totals"]["truncated"]}
+    about["rows"] = about["rows"] | {name: manifests["tokens"]["totals"][name] for name in ("truncated", "windowed")}
     about["n_tokens"] = manifests["tokens"]["totals"]["tokens"]
     reading = next((reading for reading in model.readings if reading.name == name), None)
     if reading is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ def resolve_model(experiment: Experiment, entry: ModelEntry) -> ModelReadings:
         located=located,
         tokenizer=tokenizer,
         dtype=resolve_dtype(settings.dtype, resolve_device(settings.device), located),
-        policy=make_policy(tokenizer, located, bos, tokens.bos == "include", tokens.max_length),
+        policy=make_policy(tokenizer, located, bos, tokens, entry.chat),
         points=points,
         readings=tuple(readings),
         max_norm={point: _max_norm(point, readings, tokens.max_norm) for point in points},
@@ -131,8 +131,7 @@ class StorePlaces:
 def places(model: ModelReadings, examples: Examples, base: Path, store_dtype: str) -> StorePlaces:
     """Derive all store folders from what changes their numbers."""
     layout = StoreLayout(base, model.located.name, examples.name)
-    policy = {"bos": model.policy.prepend_bos, "special": model.policy.pool_special, "max_length": model.policy.max_length}
-    tokens = fingerprint({"examples": examples.fingerprint, "model": model.located.identity, "tokens": policy})
+    tokens = fingerprint({"examples": examples.fingerprint, "model": model.located.identity, "tokens": asdict(model.policy)})
     activations, dense, latents = {}, {}, {}
     for point in model.points:
         acts = fingerprint({"tokens": tokens, "dtype": model.dtype, "point": str(point)})
@@ -152,10 +151,6 @@ def describe(model: ModelReadings, examples: Examples) -> dict[str, Any]:
         json.dumps({
             "dataset": {"name": examples.name, "fingerprint": examples.fingerprint, **examples.provenance},
             "model": {"name": model.located.name, "dtype": model.dtype, "licence": model.located.licence, **model.located.identity},
-            "tokens": {
-                "prepend_bos": model.policy.prepend_bos,
-                "pool_special": model.policy.pool_special,
-                "max_length": model.policy.max_length,
-            },
+            "tokens": asdict(model.policy),
         })
     )

@@ -220,15 +220,14 @@ def _model_facts(pairing: Pairing) -> list[dict[str, Any]]:
 
 
 def _dataset_facts(examples: Any, data: Labelled, work: Work) -> dict[str, Any]:
-    truncated = max(
-        (read_manifest(p.places.tokens.folder)["totals"]["truncated"] for p in work.pairings if p.examples is examples), default=0
-    )
+    totals = [read_manifest(pairing.places.tokens.folder)["totals"] for pairing in work.pairings if pairing.examples is examples]
     return {
         "name": examples.name,
         "rows": len(examples),
         "skipped": len(examples.skipped),
         "skipped_ids": [{"id": row.id, "reason": row.reason} for row in examples.skipped[:100]],
-        "truncated": truncated,
+        # Models differ in their tokens; the largest number is given.
+        **{name: max((total[name] for total in totals), default=0) for name in ("truncated", "windowed")},
         "classes": {label: examples.labels.count(label) for label in examples.classes},
         "splits": {
             name: {"error": str(split)}

@@ -35,6 +35,17 @@ class TokenBatch:
         return self if chosen.all() else TokenBatch(self.activations[keep], self.rows[chosen], self.positions[chosen])
 
 
+def join(batches: list[TokenBatch]) -> TokenBatch:
+    """Put the windows of one row together."""
+    if len(batches) == 1:
+        return batches[0]
+    return TokenBatch(
+        torch.cat([batch.activations for batch in batches]),
+        np.concatenate([batch.rows for batch in batches]),
+        np.concatenate([batch.positions for batch in batches]),
+    )
+
+
 class Sink(Protocol):
     """Takes batches of a shard in any order; gives the shard's arrays and counts at the end."""
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mosaic_sae import __version__
 from mosaic_sae.config.sae_recipe import SaeRecipe
-from mosaic_sae.config.schema import Settings
+from mosaic_sae.config.schema import Chat, Settings, Tokens
 from mosaic_sae.errors import SourceError, unknown_name
 from mosaic_sae.fingerprint import fingerprint
 from mosaic_sae.fsio import write_json, write_text, write_with
@@ -91,7 +91,7 @@ def _readings(recipe: SaeRecipe) -> ModelReadings:
         located=located,
         tokenizer=tokenizer,
         dtype=resolve_dtype("auto", resolve_device(recipe.device), located),
-        policy=make_policy(tokenizer, located, recipe.prepend_bos, pool_special=False, max_length=recipe.max_length),
+        policy=make_policy(tokenizer, located, recipe.prepend_bos, Tokens(max_length=recipe.max_length), Chat()),
         points=(point,),
         readings=(),
         max_norm={point: None},

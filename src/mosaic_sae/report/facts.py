@@ -32,6 +32,7 @@ DATA_HEAD = [
     ("Train / test", False),
     ("Skipped", True),
     ("Truncated", True),
+    ("In windows", True),
     ("Licence", False),
 ]
 
@@ -57,6 +58,7 @@ def dataset_rows(run: Mapping[str, Any]) -> list[list[str]]:
             visible(splits, 2000),
             names.whole(dataset.get("skipped")),
             names.whole(dataset.get("truncated")),
+            names.whole(dataset.get("windowed")),
             visible(str(dataset.get("licence") or "not stated"), 80),
         ])
     return rows
