@@ -108,5 +108,5 @@ def normalised(acts: torch.Tensor, norm: nn.Module) -> torch.Tensor:
     wide = acts.float()
     if isinstance(norm, torch.nn.LayerNorm):
         wide = wide - wide.mean(-1, keepdim=True)
-    eps = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon
+    eps: Any = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon
     return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)).to(acts.dtype)
