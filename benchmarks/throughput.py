@@ -71,7 +71,7 @@ def main() -> None:
     examples = load_examples(experiment.datasets[1], experiment.settings.seed)
     readings = resolve_model(experiment, experiment.models[0])
     keep_freed_memory()
-    model = TextModel(readings.located, readings.points, experiment.settings.device, readings.dtype)
+    model = TextModel(readings.located, readings.points, experiment.settings.device, readings.dtype, readings.loading)
     batches = bare_batches(model, readings, examples)
     tokens = sum(batch.numel() for batch in batches)
     time_bare(model, batches)

@@ -23,8 +23,8 @@ def make_tokenizer(folder: Path) -> None:
     fast.save_pretrained(folder)
 
 
-def make_model(folder: Path, seed: int = 0) -> Path:
-    """A tiny random Llama with its tokenizer."""
+def make_model(folder: Path, seed: int = 0, **more: object) -> Path:
+    """A tiny random Llama with its tokenizer; ``more`` goes into its config."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -40,6 +40,7 @@ def make_model(folder: Path, seed: int = 0) -> Path:
         bos_token_id=1,
         eos_token_id=2,
         pad_token_id=3,
+        **more,
     )
     model = LlamaForCausalLM(config)
     for parameter in model.parameters():
@@ -51,23 +52,23 @@ def make_model(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def make_sae(folder: Path, layer: int = 2, seed: int = 0, **metadata: object) -> Path:
+def make_sae(folder: Path, layer: int = 2, seed: int = 0, d_model: int = D_MODEL, **metadata: object) -> Path:
     """A random JumpReLU SAE in SAELens format."""
     from safetensors.numpy import save_file
 
     random = np.random.default_rng(seed)
     weights = {
-        "W_enc": random.normal(size=(D_MODEL, D_SAE)),
-        "W_dec": random.normal(size=(D_SAE, D_MODEL)),
+        "W_enc": random.normal(size=(d_model, D_SAE)),
+        "W_dec": random.normal(size=(D_SAE, d_model)),
         "b_enc": random.normal(size=D_SAE) * 0.1,
-        "b_dec": random.normal(size=D_MODEL) * 0.1,
+        "b_dec": random.normal(size=d_model) * 0.1,
         "threshold": np.full(D_SAE, 0.5),
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: array.astype(np.float32) for name, array in weights.items()}, folder / "sae_weights.safetensors")
     about = {"hook_name": f"blocks.{layer}.hook_resid_post", "prepend_bos": True, **metadata}
     config = {
-        "d_in": D_MODEL,
+        "d_in": d_model,
         "d_sae": D_SAE,
         "dtype": "float32",
         "architecture": "jumprelu",

@@ -11,7 +11,14 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # A package may import from those before it, and from itself.
 ORDER = ["base", "sources", "models", "sae", "store", "features", "probes", "explain", "report", "pipeline", "app", "cli"]
 BASE = {"errors", "config", "registry", "fingerprint", "fsio", "log"}
-HOMES = {"dash": {"app"}, "dash_ag_grid": {"app"}, "sklearn": {"probes"}, "typer": {"cli"}, "sae_lens": {"sae"}, "jinja2": {"report"}}
+HOMES = {
+    "dash": {"app"},
+    "dash_ag_grid": {"app"},
+    "sklearn": {"probes"},
+    "typer": {"cli"},
+    "sae_lens": {"sae"},
+    "jinja2": {"models", "report"},
+}
 
 
 def part_of(dotted: list[str]) -> str:

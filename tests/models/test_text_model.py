@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from mosaic_sae.errors import ModelError
-from mosaic_sae.models.hook_points import HookPoint, parse_hook_point
+from mosaic_sae.models.blocks import find_blocks
+from mosaic_sae.models.hook_points import SITES, HookPoint, find_hook_point, parse_hook_point
+from mosaic_sae.models.loading import Loading
 from mosaic_sae.models.locate import locate_model
 from mosaic_sae.models.text import TextModel, resolve_dtype
 
@@ -71,9 +75,38 @@ def test_a_layer_that_does_not_exist_is_named(tiny_model: Path) -> None:
         TextModel(locate_model(str(tiny_model)), [HookPoint(4)], "cpu", "float32")
 
 
-def test_attention_output_is_refused_rather_than_replaced(tiny_model: Path) -> None:
-    with pytest.raises(ModelError, match="attn_out cannot be read"):
-        TextModel(locate_model(str(tiny_model)), [HookPoint(1, "attn_out")], "cpu", "float32")
+def retyped(tiny_model: Path, folder: Path, **change: object) -> Path:
+    """A copy of the tiny model whose config says something else."""
+    copy = shutil.copytree(tiny_model, folder)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | change))
+    return copy
+
+
+def test_a_model_type_outside_the_table_is_read_before_and_after_blocks_only(tiny_model: Path, reference, tmp_path: Path) -> None:
+    olmo = locate_model(str(retyped(tiny_model, tmp_path / "olmo", model_type="olmo", architectures=["OlmoForCausalLM"])))
+    model = TextModel(olmo, [HookPoint(1, "resid_pre"), HookPoint(0), HookPoint(1)], "cpu", "float32")
+    captured = model.capture(IDS)
+    torch.testing.assert_close(captured[HookPoint(0)], captured[HookPoint(1, "resid_pre")])
+    assert not torch.allclose(captured[HookPoint(1)], captured[HookPoint(0)], atol=1e-2)
+    with pytest.raises(ModelError, match=r"attn_out cannot be read in OlmoDecoderLayer.*only: falcon, .*sae_location: res"):
+        TextModel(olmo, [HookPoint(1, "attn_out")], "cpu", "float32")
+
+
+def test_the_blocks_can_be_named(tiny_model: Path) -> None:
+    located = locate_model(str(tiny_model))
+    for path in ("model.layers", "layers"):
+        captured = TextModel(located, [HookPoint(1)], "cpu", "float32", Loading(blocks=path)).capture(IDS)
+        torch.testing.assert_close(captured, TextModel(located, [HookPoint(1)], "cpu", "float32").capture(IDS))
+    with pytest.raises(ModelError, match=r"no list of 4 blocks at 'transformer\.h'\. Lists of that length: layers\. Set `blocks:`"):
+        TextModel(located, [HookPoint(1)], "cpu", "float32", Loading(blocks="transformer.h"))
+
+
+def test_blocks_that_cannot_be_told_apart_are_named() -> None:
+    two = torch.nn.ModuleDict({name: torch.nn.ModuleList([torch.nn.Linear(2, 2)] * 3) for name in ("encoder", "decoder")})
+    with pytest.raises(ModelError, match=r"Cannot tell .* 3 blocks of ModuleDict \(candidates: encoder, decoder\)\. Set `blocks:`"):
+        find_blocks(two, 3, None)
+    assert find_blocks(two, 3, "decoder") is two["decoder"]
 
 
 def test_float16_is_refused_for_gemma(tiny_model: Path) -> None:
@@ -98,8 +131,6 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
 
 
 def test_identity_follows_content_not_place(tiny_model: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = shutil.copytree(tiny_model, tmp_path / "copy")
     assert locate_model(str(copy)).identity == locate_model(str(tiny_model)).identity
     weights = bytearray((copy / "model.safetensors").read_bytes())
@@ -109,7 +140,38 @@ def test_identity_follows_content_not_place(tiny_model: Path, tmp_path: Path) ->
 
 
 def test_hook_point_names_round_trip() -> None:
-    for point in (HookPoint(0), HookPoint(12, "mlp_out"), HookPoint(3, "attn_out")):
-        assert parse_hook_point(str(point)) == point
+    for site in SITES:
+        assert parse_hook_point(str(HookPoint(12, site))) == HookPoint(12, site)
     with pytest.raises(ModelError, match=r"Did you mean 'blocks\.N\.hook_resid_post'"):
         parse_hook_point("blocks.3.hook_resid_pots")
+
+
+@pytest.mark.parametrize(
+    ("name", "point"),
+    [
+        ("blocks.5.hook_in", HookPoint(5, "resid_pre")),
+        ("blocks.5.ln2.hook_in", HookPoint(5, "resid_mid")),
+        ("blocks.5.hook_out", HookPoint(5)),
+        ("blocks.5.hook_mlp_in", HookPoint(5, "mlp_in")),
+        ("blocks.5.ln2.hook_out", HookPoint(5, "mlp_in")),
+        ("blocks.5.ln2.hook_normalized", HookPoint(5, "ln2_normalized")),
+        ("blocks.5.ln2_post.hook_out", HookPoint(5, "mlp_out")),
+        ("blocks.5.ln1_post.hook_out", HookPoint(5, "attn_out")),
+        ("blocks.5.attn.o.hook_in", HookPoint(5, "attn_z")),
+        ("model.layers.12", HookPoint(12)),
+        ("model.layers.12.output", HookPoint(12)),
+        ("gpt_neox.layers.12.input", HookPoint(12, "resid_pre")),
+        ("transformer.h.4.attn.c_proj.input", HookPoint(4, "attn_z")),
+        # As the files of Gemma Scope 2 spell them.
+        ("model.layers.12.self_attn.o_proj.input", HookPoint(12, "attn_z")),
+        ("model.layers.12.pre_feedforward_layernorm.output", HookPoint(12, "mlp_in")),
+        ("model.layers.12.post_feedforward_layernorm.output", HookPoint(12, "mlp_out")),
+        # Another tensor in each family.
+        ("model.layers.12.mlp", None),
+        ("model.layers.12.post_attention_layernorm.output", None),
+        ("blocks.5.hook_resid_post.1", None),
+        ("layers", None),
+    ],
+)
+def test_other_spellings(name: str, point: HookPoint | None) -> None:
+    assert find_hook_point(name) == point

@@ -63,6 +63,11 @@ def run_extract(make_experiment: Callable[..., Experiment]) -> Callable[..., tup
     return run
 
 
+def sae_name(model: ModelReadings) -> str:
+    """Name of the one trained SAE."""
+    return next(reading.name for reading in model.readings if not reading.is_control)
+
+
 def dense_rows(store: LatentStore) -> list[np.ndarray]:
     """Token-level latents of each row as a dense matrix [n_tokens, d_sae]."""
     rows = []

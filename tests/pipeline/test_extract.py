@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pipeline_checks import dense_rows, make_examples
+from pipeline_checks import dense_rows, make_examples, sae_name
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mosaic_sae.errors import ModelError
@@ -11,10 +11,6 @@ from mosaic_sae.models.text import TextModel
 from mosaic_sae.sae.formats import saelens
 from mosaic_sae.store.format import read_manifest
 from mosaic_sae.store.reader import DenseStore, LatentStore, TokenStore
-
-
-def sae_name(model) -> str:
-    return next(reading.name for reading in model.readings if not reading.is_control)
 
 
 @pytest.fixture

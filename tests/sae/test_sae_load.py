@@ -8,9 +8,10 @@ import pytest
 
 from mosaic_sae.config.schema import SaeBlock
 from mosaic_sae.errors import SaeError
+from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.sae import load as load_module
 from mosaic_sae.sae.load import fill_path, load_sae, locate_sae
-from mosaic_sae.sae.metadata import SaeMetadata, check_hook, hook_point
+from mosaic_sae.sae.metadata import SaeMetadata, check_hook, hook_point, site_of
 
 
 @pytest.fixture
@@ -37,13 +38,13 @@ def test_placeholders():
         fill_path("a/{width}", 1, None, "resid_post")
 
 
-def test_another_layer_or_site_is_refused(three_layers):
+def test_another_layer_or_location_is_refused(three_layers):
     block = SaeBlock(path=str(three_layers / "layer_7" / "16k"))
     with pytest.raises(
-        SaeError, match=r"trained on 'blocks.7.hook_resid_post' \(layer 7, resid_post\).*layer 3, resid_post.*layers: \[7\]"
+        SaeError, match=r"trained on 'blocks.7.hook_resid_post' \(layer 7, resid_post\).*layer 3, resid_post or .*layers: \[7\]"
     ):
         load_sae(block, 3, None, "resid_post")
-    with pytest.raises(SaeError, match="layer 7, mlp_out"):
+    with pytest.raises(SaeError, match=r"layer 7, mlp_out or mlp_in .*sae_location: res"):
         load_sae(block, 7, None, "mlp_out")
 
 
@@ -66,13 +67,14 @@ def test_an_sae_that_does_not_say_is_used_with_a_warning(write_folder, tmp_path,
     [
         ("blocks.12.hook_resid_post", (12, "resid_post")),
         ("blocks.12.hook_out", (12, "resid_post")),
-        ("blocks.12.hook_resid_pre", (11, "resid_post")),
-        ("blocks.0.hook_resid_pre", None),
-        ("blocks.12.hook_resid_mid", None),
+        ("blocks.12.hook_resid_pre", (12, "resid_pre")),
+        ("blocks.0.hook_resid_pre", (0, "resid_pre")),
+        ("blocks.12.hook_resid_mid", (12, "resid_mid")),
         ("blocks.12.hook_mlp_out", (12, "mlp_out")),
         ("blocks.12.mlp.hook_out", (12, "mlp_out")),
+        ("blocks.12.ln2.hook_normalized", (12, "ln2_normalized")),
         ("blocks.12.hook_attn_out", (12, "attn_out")),
-        ("blocks.12.attn.hook_z", None),
+        ("blocks.12.attn.hook_z", (12, "attn_z")),
         ("model.layers.15", (15, "resid_post")),
         ("transformer.h.4", (4, "resid_post")),
         ("model.layers.15.mlp", None),
@@ -81,11 +83,31 @@ def test_an_sae_that_does_not_say_is_used_with_a_warning(write_folder, tmp_path,
 )
 def test_hook_names(hook_name, point):
     assert hook_point(hook_name) == point
+    metadata = SaeMetadata("a", hook_name=hook_name)
     if point is None:
-        with pytest.raises(SaeError, match=r"does not read \(asked for: blocks.12.hook_resid_post\)"):
-            check_hook(SaeMetadata("a", hook_name=hook_name), 12, "resid_post", "a")
+        with pytest.raises(SaeError, match=r"does not read \(asked for: layer 12, resid_post or"):
+            check_hook(metadata, 12, "resid_post", "a")
     else:
-        check_hook(SaeMetadata("a", hook_name=hook_name), *point, "a")
+        check_hook(metadata, *point, "a")
+        assert site_of(metadata, "resid_post") == point[1]
+        with pytest.raises(SaeError, match=rf"layers: \[{point[0]}\]"):
+            check_hook(metadata, point[0] + 1, point[1], "a")
+
+
+@pytest.mark.parametrize(
+    "sites", [("resid_pre", "resid_mid", "resid_post"), ("mlp_in", "ln2_normalized", "mlp_out"), ("attn_z", "attn_out")]
+)
+def test_an_sae_says_which_site_of_its_location_it_reads(sites):
+    for site in sites:
+        metadata = SaeMetadata("a", hook_name=str(HookPoint(5, site)))
+        for wanted in ("resid_post", "mlp_out", "attn_out"):
+            if wanted in sites:
+                check_hook(metadata, 5, wanted, "a")
+                assert site_of(metadata, wanted) == site
+            else:
+                with pytest.raises(SaeError, match="trained on"):
+                    check_hook(metadata, 5, wanted, "a")
+    assert site_of(SaeMetadata("a"), "mlp_out") == "mlp_out"
 
 
 def test_a_missing_folder_names_those_nearby(three_layers):

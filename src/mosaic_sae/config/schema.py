@@ -31,7 +31,7 @@ class Settings(Block):
     model_type: Literal["llm", "vlm"] = "llm"
     """Language model or vision-language model."""
     sae_location: Literal["res", "mlp", "att"] = "res"
-    """What the SAE reads: residual stream after the block, MLP output, or attention output."""
+    """Where the SAE is: at the residual stream, the MLP or attention of the block. The SAE's files say the exact site."""
     test_size: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of examples held out by the random split."""
     tree_depth: Annotated[int, Field(ge=1)] = 5
@@ -107,11 +107,19 @@ class ModelEntry(Block):
     name: str
     """Hugging Face name, local folder, or "packaged/NAME"."""
     layers: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    """Blocks whose output (or MLP, or attention output) is read, counted from 0."""
+    """Blocks that are read, counted from 0."""
     widths: list[str] = []
     """SAE widths, as their release spells them ("16k")."""
     revision: str | None = None
     """Commit, tag or branch of the model repository."""
+    trust_remote_code: bool = False
+    """Whether Python code from the model's repository may run; models that transformers does not know need it."""
+    blocks: str | None = None
+    """Module path of the list of blocks ("model.layers"); null = known, or found as the outermost list of that length."""
+    device_map: Literal["auto"] | None = None
+    """auto spreads a model that is larger than one device over all GPUs, then memory; null = the whole model on settings.device."""
+    quantisation: Literal["none", "8bit", "4bit"] = "none"
+    """Precision of the weights: none = settings.dtype; 8bit and 4bit need a CUDA GPU and bitsandbytes, and change the numbers."""
     chat: Chat = Chat()
     """Chat template; SAEs trained on plain text fit plain text best."""
     sae: SaeBlock | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mosaic_sae.errors import ModelError, unknown_name
 from mosaic_sae.fsio import read_json, remove_leftovers, sha256_file, write_json
+from mosaic_sae.models.quiet import quiet_transformers
 
 logger = logging.getLogger(__name__)
 
@@ -152,10 +153,8 @@ def _convert(name: str, model: PackagedModel, target: Path) -> None:
 
 def _save_as_safetensors(folder: Path, gguf_file: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    quiet_transformers()
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf_file, dtype="float32")
     # The weights are plain float32 now; saving refuses while the model still calls itself quantised.
     for name, value in (("hf_quantizer", None), ("is_quantized", False)):

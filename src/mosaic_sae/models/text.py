@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaic_sae.config.schema import Chat, Tokens
 from mosaic_sae.errors import ModelError
-from mosaic_sae.models.blocks import find_blocks, module_for
+from mosaic_sae.models.blocks import Tap, find_blocks, find_tap
 from mosaic_sae.models.chat import chat_frame
+from mosaic_sae.models.families import family_of
 from mosaic_sae.models.hook_points import HookPoint
+from mosaic_sae.models.loading import Loading, load_base_model
 from mosaic_sae.models.locate import LocatedModel
 from mosaic_sae.models.tokenise import TokenisedTexts, TokenPolicy, adds_bos_itself, tokenise
 
 if TYPE_CHECKING:
     import torch
+    from torch.utils.hooks import RemovableHandle
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +32,11 @@ _FALLBACK_LENGTH = 2048
 
 
 class TextModel:
-    """Captures activations at hook points; blocks deeper than the deepest one, the final norm and the head never run."""
+    """Captures activations at hook points; blocks deeper than the deepest one and the head never run."""
 
-    def __init__(self, located: LocatedModel, points: Sequence[HookPoint], device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(
+        self, located: LocatedModel, points: Sequence[HookPoint], device: str = "auto", dtype: str = "auto", loading: Loading | None = None
+    ) -> None:
         """Load the model from its folder.
 
         Args:
@@ -38,32 +44,27 @@ class TextModel:
             points: hook points that ``capture`` will return.
             device: "auto", "cpu", "cuda", ...
             dtype: "auto", "float32", "bfloat16" or "float16".
+            loading: how the weights are loaded; None = whole, as they are.
 
         Raises:
             ModelError: the model cannot be loaded, or a hook point does not exist in it.
         """
         import torch
-        from transformers import AutoModel
 
+        loading = loading or Loading()
         self.name = located.name
         self.d_model = located.d_model
         self.n_layers = located.n_layers
         self.points = sorted(set(points))
-        self.device = torch.device(resolve_device(device))
-        self.dtype_name = resolve_dtype(dtype, str(self.device), located)
+        target = torch.device(resolve_device(device))
+        self.dtype_name = resolve_dtype(dtype, str(target), located)
         self.tokenizer = load_tokenizer(located)
-        quiet_transformers()
-        try:
-            model = AutoModel.from_pretrained(located.folder, dtype=getattr(torch, self.dtype_name), local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"Cannot load the model {located.name} from {located.folder}: {error}") from error
-        blocks = find_blocks(model, located.n_layers)
-        for point in self.points:
-            module_for(blocks, point)
+        self.model, self.device = load_base_model(located, loading, target, self.dtype_name)
+        family = family_of(self.model.config)
+        blocks = find_blocks(self.model, located.n_layers, loading.blocks or (family.blocks if family else None))
+        self._taps = {point: find_tap(blocks, point, family, self.model.config) for point in self.points}
         # Deleting the deeper blocks stops the pass early and frees their memory.
         del blocks[self.points[-1].layer + 1 :]
-        self.model = model.to(self.device).eval().requires_grad_(False)
-        self._blocks = blocks
 
     def capture(self, ids: torch.Tensor) -> dict[HookPoint, torch.Tensor]:
         """Run one right-padded batch.
@@ -74,7 +75,7 @@ class TextModel:
             ids: int64 [batch seq] token ids.
 
         Returns:
-            Activations [batch seq d_model] per hook point, in the model's dtype.
+            Activations [batch seq d] per hook point, in the model's dtype; d is d_model, at ``attn_z`` n_heads * d_head.
 
         Raises:
             ModelError: a hook point was not reached.
@@ -83,16 +84,14 @@ class TextModel:
 
         found: dict[HookPoint, torch.Tensor] = {}
 
-        def keep(point: HookPoint) -> Any:
-            def hook(_module: Any, _inputs: Any, output: Any) -> None:
-                found[point] = output[0] if isinstance(output, tuple) else output
-
-            return hook
+        def keep(point: HookPoint, value: Any) -> None:
+            # Some modules return a tuple, some take or give all tokens of the batch on one axis, some keep the heads apart.
+            acts = value[0] if isinstance(value, tuple) else value
+            found[point] = self._taps[point].keep(acts).reshape(*ids.shape, -1)
 
         with ExitStack() as stack, torch.inference_mode():
-            for point in self.points:
-                handle = module_for(self._blocks, point).register_forward_hook(keep(point))
-                stack.callback(handle.remove)
+            for point, tap in self._taps.items():
+                stack.callback(_listen(tap, partial(keep, point)).remove)
             self.model(input_ids=ids.to(self.device), use_cache=False)
         if missing := [str(point) for point in self.points if point not in found]:
             raise ModelError(f"The model {self.name} ran without reaching {', '.join(missing)}.")
@@ -103,12 +102,12 @@ class TextModel:
         return tokenise(self.tokenizer, texts, policy)
 
 
-def quiet_transformers() -> None:
-    """Silence transformers' progress bars and its report on the unused head; our own progress says what goes on."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+def _listen(tap: Tap, keep: Callable[[Any], None]) -> RemovableHandle:
+    if tap.reads_input:
+        return tap.module.register_forward_pre_hook(
+            lambda _module, args, kwargs: keep(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+        )
+    return tap.module.register_forward_hook(lambda _module, _args, output: keep(output))
 
 
 def load_tokenizer(located: LocatedModel) -> Any:
@@ -120,7 +119,7 @@ def load_tokenizer(located: LocatedModel) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(located.folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(located.folder, local_files_only=True, trust_remote_code=located.trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"The model {located.name} has no usable tokenizer in {located.folder}: {error}") from error
 
@@ -143,8 +142,8 @@ def make_policy(tokenizer: Any, located: LocatedModel, prepend_bos: bool | None,
     bos = adds_bos_itself(tokenizer) if prepend_bos is None else prepend_bos
     max_length = tokens.max_length
     if max_length is None:
-        config = AutoConfig.from_pretrained(located.folder, local_files_only=True).get_text_config()
-        stated = getattr(config, "max_position_embeddings", None) or _FALLBACK_LENGTH
+        config = AutoConfig.from_pretrained(located.folder, local_files_only=True, trust_remote_code=located.trust_remote_code)
+        stated = getattr(config.get_text_config(), "max_position_embeddings", None) or _FALLBACK_LENGTH
         max_length = min(stated, tokenizer.model_max_length)
     stride = None
     if tokens.long_texts == "window":

@@ -93,7 +93,8 @@ class _Pass:
         shards = sorted(lacking_tokens.union(*(missing for _, missing in lacking)))
         if shards:
             keep_freed_memory()
-            model = TextModel(self._readings.located, self._readings.points, self._settings.device, self._readings.dtype)
+            readings = self._readings
+            model = TextModel(readings.located, readings.points, self._settings.device, readings.dtype, readings.loading)
             total = sum(stop - start for start, stop in (tokens.ranges[number] for number in shards))
             with Progress(f"Extracting {self._examples.name} with {self._readings.located.name}", total, "texts") as progress:
                 for number in shards:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaic_sae.config.schema import Experiment, ModelEntry
 from mosaic_sae.errors import ConfigError, SaeError
 from mosaic_sae.fingerprint import fingerprint
+from mosaic_sae.models.families import FAMILIES
 from mosaic_sae.models.hook_points import SITE_OF_LOCATION, HookPoint
-from mosaic_sae.models.locate import LocatedModel, locate_model
+from mosaic_sae.models.loading import Loading
+from mosaic_sae.models.locate import LocatedModel, locate_model, width_at
 from mosaic_sae.models.text import load_tokenizer, make_policy, resolve_device, resolve_dtype
 from mosaic_sae.models.tokenise import TokenPolicy
 from mosaic_sae.pipeline.layout import StoreLayout
 from mosaic_sae.sae.load import load_sae
+from mosaic_sae.sae.metadata import site_of
 from mosaic_sae.sae.random import random_sae
 from mosaic_sae.sae.releases import sae_block_of
 
@@ -51,6 +54,8 @@ class ModelReadings:
     readings: tuple[Reading, ...]
     max_norm: dict[HookPoint, float | None]
     """Largest activation norm of a token that counts, per hook point; None = no limit."""
+    loading: Loading = field(default_factory=Loading)
+    """How the model's weights are loaded."""
 
 
 def resolve_model(experiment: Experiment, entry: ModelEntry) -> ModelReadings:
@@ -63,19 +68,16 @@ def resolve_model(experiment: Experiment, entry: ModelEntry) -> ModelReadings:
     # SAEs come first: that none is known is the quicker error, and it needs no model.
     site = SITE_OF_LOCATION[settings.sae_location]
     blocks = {(layer, width): sae_block_of(entry, site, layer, width) for layer in entry.layers for width in (entry.widths or (None,))}
-    located = locate_model(entry.name, entry.revision)
+    located = locate_model(entry.name, entry.revision, entry.trust_remote_code)
     readings: list[Reading] = []
     for (layer, width), block in blocks.items():
         sae = load_sae(block, layer, width, site)
-        if sae.d_model != located.d_model:
-            raise SaeError(
-                f"The SAE {sae.metadata.name} reads activations of width {sae.d_model}, but {entry.name} has d_model {located.d_model}. "
-                "It belongs to another model; change models.sae."
-            )
-        readings.append(Reading(HookPoint(layer, site), sae.metadata.name, sae))
+        point = HookPoint(layer, site_of(sae.metadata, site))
+        _check_fit(sae, point, located)
+        readings.append(Reading(point, sae.metadata.name, sae))
         if "random_sae" in experiment.classification_params.baselines:
             control = random_sae(sae, sae.metadata.l0 or sae.k or min(_USUAL_L0, sae.d_sae // 4), settings.seed)
-            readings.append(Reading(HookPoint(layer, site), control.metadata.name, control, is_control=True))
+            readings.append(Reading(point, control.metadata.name, control, is_control=True))
     tokenizer = load_tokenizer(located)
     bos = {"always": True, "never": False, "auto": _bos_of_saes(readings)}[tokens.prepend_bos]
     points = tuple(sorted({reading.point for reading in readings}))
@@ -87,7 +89,23 @@ def resolve_model(experiment: Experiment, entry: ModelEntry) -> ModelReadings:
         points=points,
         readings=tuple(readings),
         max_norm={point: _max_norm(point, readings, tokens.max_norm) for point in points},
+        loading=Loading(entry.blocks, entry.device_map, entry.quantisation),
     )
+
+
+def _check_fit(sae: SparseAutoencoder, point: HookPoint, located: LocatedModel) -> None:
+    name = sae.metadata.name
+    if sae.d_model != (width := width_at(located, point.site)):
+        raise SaeError(
+            f"The SAE {name} reads activations of width {sae.d_model}, but those of {located.name} at {point} have width {width}. "
+            "It belongs to another model or site; change models.sae."
+        )
+    family = FAMILIES.get(located.family)
+    if family and family.norms_outputs and (sae.metadata.hook_name or "").endswith(("mlp.hook_out", "attn.hook_out")):
+        raise SaeError(
+            f"The SAE {name} was trained on '{sae.metadata.hook_name}', but {located.name} normalises outputs of attention and MLP "
+            f"before it adds them, and MOSAIC reads them after that norm ({point}). Choose an SAE of {point}."
+        )
 
 
 def _bos_of_saes(readings: list[Reading]) -> bool | None:
@@ -134,7 +152,7 @@ def places(model: ModelReadings, examples: Examples, base: Path, store_dtype: st
     tokens = fingerprint({"examples": examples.fingerprint, "model": model.located.identity, "tokens": asdict(model.policy)})
     activations, dense, latents = {}, {}, {}
     for point in model.points:
-        acts = fingerprint({"tokens": tokens, "dtype": model.dtype, "point": str(point)})
+        acts = fingerprint({"tokens": tokens, "dtype": model.dtype, "point": str(point), **model.loading.identity})
         pooled = fingerprint({"activations": acts, "max_norm": model.max_norm[point]})
         activations[point] = StorePlace(layout.activations(point, acts), acts)
         dense[point] = StorePlace(layout.dense(point, pooled), pooled)
@@ -150,7 +168,13 @@ def describe(model: ModelReadings, examples: Examples) -> dict[str, Any]:
     return json.loads(
         json.dumps({
             "dataset": {"name": examples.name, "fingerprint": examples.fingerprint, **examples.provenance},
-            "model": {"name": model.located.name, "dtype": model.dtype, "licence": model.located.licence, **model.located.identity},
+            "model": {
+                "name": model.located.name,
+                "dtype": model.dtype,
+                "licence": model.located.licence,
+                **model.located.identity,
+                **model.loading.identity,
+            },
             "tokens": asdict(model.policy),
         })
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mosaic_sae.config.schema import Settings
 from mosaic_sae.models.hook_points import HookPoint
+from mosaic_sae.models.locate import width_at
 from mosaic_sae.models.text import resolve_device
 from mosaic_sae.pipeline.fit_check import check_path, report_fit
 from mosaic_sae.pipeline.readings import ModelReadings, Reading, StorePlace, StorePlaces, describe
@@ -59,7 +61,6 @@ def make_targets(model: ModelReadings, examples: Examples, places: StorePlaces, 
     """Describe the stores; nothing is written."""
     about = describe(model, examples)
     device = resolve_device(settings.device)
-    d_model = model.located.d_model
 
     def writer(place: StorePlace, kind: str, **more: Any) -> StoreWriter:
         return StoreWriter(place.folder, kind, place.fingerprint, len(examples), settings.shard_rows, about | more)
@@ -67,10 +68,11 @@ def make_targets(model: ModelReadings, examples: Examples, places: StorePlaces, 
     activations, final = [], []
     for point in model.points:
         limit = model.max_norm[point]
-        where: dict[str, Any] = {"point": str(point), "d_model": d_model}
+        width = width_at(model.located, point.site)
+        where: dict[str, Any] = {"point": str(point), "d_model": width}
         activations.append(Target(writer(places.activations[point], "activations", **where), point, None, ActivationSink))
         pooled = writer(places.dense[point], "dense", max_norm=limit, **where)
-        final.append(Target(pooled, point, limit, lambda n_rows: DenseSink(n_rows, d_model)))
+        final.append(Target(pooled, point, limit, partial(DenseSink, d_model=width)))
     for reading in model.readings:
         limit = model.max_norm[reading.point]
         more = {"point": str(reading.point), "max_norm": limit, "sae": reading.name, "d_sae": reading.sae.d_sae}

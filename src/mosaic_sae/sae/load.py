@@ -25,18 +25,18 @@ _MOST_LISTED = 8
 
 
 def load_sae(block: SaeBlock, layer: int, width: str | None, site: str) -> SparseAutoencoder:
-    """Load the SAE of one layer, width and site; the block's own place is all that is looked at.
+    """Load the SAE of one layer, width and location; the block's own place is all that is looked at.
 
-    The config is read first: an SAE of another layer or site is refused before its weights are read or downloaded.
+    The config is read first: an SAE of another layer or location is refused before its weights are read or downloaded.
 
     Args:
         block: where it is; ``{layer}``, ``{width}`` and ``{site}`` in ``path`` are filled in.
         layer: block of the model, from 0.
         width: as the config spells it, or None.
-        site: resid_post, mlp_out or attn_out.
+        site: resid_post, mlp_out or attn_out; an SAE of another site of the same location is taken as well.
 
     Raises:
-        SaeError: nothing there, unreadable, unsupported, not reachable, or trained for another layer or site.
+        SaeError: nothing there, unreadable, unsupported, not reachable, or trained for another layer or location.
     """
     sae_format: SaeFormat = FORMATS.load(block.format)
     folder, name = locate_sae(block, layer, width, site)

@@ -1,21 +1,11 @@
-"""What an SAE says about itself, and whether it belongs to the layer and site it is asked for. Imports no torch."""
+"""What an SAE says about itself, and whether it belongs to the layer and location it is asked for. Imports no torch."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from mosaic_sae.errors import SaeError
-
-# The residual stream before block L+1 is the one after block L, hence the shift by -1.
-_SITES: tuple[tuple[re.Pattern[str], str, int], ...] = (
-    (re.compile(r"blocks\.(\d+)\.(?:hook_resid_post|hook_out)"), "resid_post", 0),
-    (re.compile(r"blocks\.(\d+)\.hook_resid_pre"), "resid_post", -1),
-    (re.compile(r"blocks\.(\d+)\.(?:hook_mlp_out|mlp\.hook_out)"), "mlp_out", 0),
-    (re.compile(r"blocks\.(\d+)\.(?:hook_attn_out|attn\.hook_out)"), "attn_out", 0),
-    # A whole decoder block named as a module of the Hugging Face model.
-    (re.compile(r"(?:\w+\.)*(?:layers|h)\.(\d+)"), "resid_post", 0),
-)
+from mosaic_sae.models.hook_points import SITES, SITES_OF_LOCATION, find_hook_point, location_of
 
 
 @dataclass(frozen=True)
@@ -42,35 +32,38 @@ def hook_point(hook_name: str) -> tuple[int, str] | None:
     """Return (layer, site) of a hook name, or None when it names none of ours.
 
     >>> hook_point("blocks.5.hook_resid_pre")
-    (4, 'resid_post')
+    (5, 'resid_pre')
     """
-    for pattern, site, shift in _SITES:
-        match = pattern.fullmatch(hook_name)
-        if match and int(match[1]) + shift >= 0:
-            return int(match[1]) + shift, site
-    return None
+    point = find_hook_point(hook_name)
+    return None if point is None else (point.layer, point.site)
+
+
+def site_of(metadata: SaeMetadata, site: str) -> str:
+    """Return the site that an SAE was trained on; ``site`` when its files do not say."""
+    found = hook_point(metadata.hook_name) if metadata.hook_name else None
+    return found[1] if found else site
 
 
 def check_hook(metadata: SaeMetadata, layer: int, site: str, where: str) -> None:
-    """Refuse an SAE that was trained elsewhere than at ``layer`` and ``site``.
+    """Refuse an SAE that was trained elsewhere than at ``layer`` and the location of ``site``.
 
+    A location has several sites ("res": before, inside and after the block); which of them is read is the SAE's to say.
     An SAE without a hook name passes: there is nothing to compare.
 
     Raises:
-        SaeError: the hook name is another layer or site, or is of a kind that MOSAIC does not read.
+        SaeError: the hook name is another layer or location, or is of a kind that MOSAIC does not read.
     """
     if metadata.hook_name is None:
         return
     found = hook_point(metadata.hook_name)
-    wanted = f"blocks.{layer}.hook_{site}"
+    wanted = f"layer {layer}, {' or '.join(SITES_OF_LOCATION[location_of(site)])}"
     if found is None:
         raise SaeError(
             f"SAE {where} was trained on '{metadata.hook_name}', which MOSAIC does not read (asked for: {wanted}). "
-            "It reads blocks.N.hook_resid_post, blocks.N.hook_mlp_out and blocks.N.hook_attn_out. Choose an SAE of one of these."
+            f"It reads {', '.join(f'blocks.N.{hook}' for hook in SITES.values())}. Choose an SAE of one of these."
         )
-    if found != (layer, site):
+    if (found[0], location_of(found[1])) != (layer, location_of(site)):
         raise SaeError(
-            f"SAE {where} was trained on '{metadata.hook_name}' (layer {found[0]}, {found[1]}), "
-            f"but the config asks for layer {layer}, {site}. "
-            f"Set layers: [{found[0]}] and the sae_location of {found[1]}, or point sae.path at the SAE of {wanted}."
+            f"SAE {where} was trained on '{metadata.hook_name}' (layer {found[0]}, {found[1]}), but the config asks for {wanted}. "
+            f"Set layers: [{found[0]}] and sae_location: {location_of(found[1])}, or point sae.path at an SAE of what is asked for."
         )

@@ -59,7 +59,7 @@ def parse_config(raw: Mapping[str, Any], name: str, where: str) -> SaelensConfig
     about = {**fields, **nested} if isinstance(nested, Mapping) else fields
     if old:
         about.setdefault("prepend_bos", True)
-    _refuse_head_outputs(fields, about, where)
+    _refuse_single_heads(about, where)
     architecture, k = _architecture(fields, old, where)
     if about.get("model_from_pretrained_kwargs"):
         logger.warning(
@@ -121,12 +121,11 @@ def _normalisation(value: Any, where: str) -> str:
     return value
 
 
-def _refuse_head_outputs(fields: Mapping[str, Any], about: Mapping[str, Any], where: str) -> None:
-    hook_name = about.get("hook_name") or ""
-    if fields.get("reshape_activations") == "hook_z" or "hook_z" in str(hook_name) or about.get("hook_head_index") is not None:
+def _refuse_single_heads(about: Mapping[str, Any], where: str) -> None:
+    if about.get("hook_head_index") is not None:
         raise SaeError(
-            f"{where}: this SAE reads the outputs of single attention heads (hook_z, before the output projection), "
-            "which is not supported. sae_location att needs an SAE of the attention block's output (hook_attn_out)."
+            f"{where}: this SAE reads one attention head (hook_head_index {about['hook_head_index']}), which is not supported. "
+            "sae_location att needs an SAE of all heads (attn.hook_z) or of the attention block's output (hook_attn_out)."
         )
 
 
