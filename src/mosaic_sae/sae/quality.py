@@ -17,7 +17,7 @@ class Quality:
     """Figures over the tokens seen."""
 
     fvu: float
-    """sum ||x - x_hat||^2 / sum ||x - mean x||^2; 0 = perfect, 1 = no better than the mean."""
+    """sum ||x - x_hat||^2 / sum ||x - mean x||^2; 0 = perfect, 1 = no better than the mean. Of a transcoder, x is the target."""
     explained_variance: float
     """1 - fvu."""
     l0: float
@@ -40,21 +40,43 @@ class QualityMeter:
         self._n_tokens = 0
         self._n_active = 0
         self._error = 0.0
-        self._mean = np.zeros(sae.d_model, dtype=np.float64)
+        self._mean = np.zeros(sae.d_out, dtype=np.float64)
         self._variation = 0.0  # sum ||x - mean||^2 so far
         self._counts = np.zeros(sae.d_sae, dtype=np.int64)
 
     @torch.no_grad()
-    def add(self, acts: torch.Tensor, latents: SparseLatents | None = None) -> None:
-        """Take in activations [n d_model] and their latents (encoded here when not given)."""
+    def add(self, acts: torch.Tensor, latents: SparseLatents | None = None, target: torch.Tensor | None = None) -> None:
+        """Take in some tokens.
+
+        Args:
+            acts: activations [n d_model] that the SAE reads.
+            latents: theirs; None = encoded here.
+            target: activations [n d_out] at the output hook point; for transcoders, and only for them.
+
+        Raises:
+            SaeError: a transcoder without target, a target of another shape, or a target for an SAE.
+        """
         if not len(acts):
             return
         latents = self._sae.encode(acts) if latents is None else latents
-        exact = acts.cpu().double()  # some accelerators have no float64
-        self._error += float((exact - self._sae.decode(latents).cpu().double()).square().sum())
+        exact = self._reconstructed(acts, target).cpu().double()  # some accelerators have no float64
+        self._error += float((exact - self._sae.decode(latents, acts).cpu().double()).square().sum())
         self._add_variation(exact)
         self._n_active += len(latents.indices)
         self._counts += np.bincount(latents.indices, minlength=self._sae.d_sae)
+
+    def _reconstructed(self, acts: torch.Tensor, target: torch.Tensor | None) -> torch.Tensor:
+        sae = self._sae
+        if not sae.is_transcoder:
+            if target is not None:
+                raise SaeError(f"SAE '{sae.metadata.name}' reconstructs what it reads; it has no other target.")
+            return acts
+        if target is None or target.shape != (len(acts), sae.d_out):
+            raise SaeError(
+                f"Transcoder '{sae.metadata.name}' predicts activations at {sae.metadata.output_hook_name or 'another hook point'}; "
+                f"its quality needs them, of shape [{len(acts)}, {sae.d_out}], got {'none' if target is None else list(target.shape)}."
+            )
+        return target
 
     def _add_variation(self, exact: torch.Tensor) -> None:
         # Means are merged as by Chan, Golub and LeVeque (1979); sum x^2 - (sum x)^2 / n would cancel.
