@@ -102,9 +102,12 @@ def test_a_changed_model_is_said(write_folder, tmp_path, caplog):
         ({"architecture": "abstopk"}, "Unknown architecture 'abstopk'.*gated, groupmax, jumprelu, standard, topk"),
         ({"architecture": "temporal"}, "Unknown architecture 'temporal'.*only SAEs that encode each token by itself are read"),
         ({"architecture": "matching_pursuit"}, "Unknown architecture 'matching_pursuit'.*only SAEs that encode with one product"),
-        ({"architecture": "transcoder"}, "d_out must be a whole number of at least 1, got None"),
-        ({"architecture": "transcoder", "d_out": 9}, r"d_out 9.*W_dec has shape \[24, 8\], expected \[24, 9\]; b_dec has"),
-        ({"architecture": "skip_transcoder", "d_out": 8}, r"W_skip is missing \(expected \[8, 8\]\)"),
+        ({"architecture": "transcoder", "apply_b_dec_to_input": False}, "d_out must be a whole number of at least 1, got None"),
+        (
+            {"architecture": "transcoder", "d_out": 9, "apply_b_dec_to_input": False},
+            r"d_out 9.*W_dec has shape \[24, 8\], expected \[24, 9\]; b_dec has",
+        ),
+        ({"architecture": "skip_transcoder", "d_out": 8, "apply_b_dec_to_input": False}, r"W_skip is missing \(expected \[8, 8\]\)"),
         ({"architecture": "transcoder", "d_out": 8, "apply_b_dec_to_input": True}, "b_dec is of its output"),
         (
             {"architecture": "transcoder", "d_out": 8, "apply_b_dec_to_input": False, "normalize_activations": "expected_average_only_in"},

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mosaic_sae.errors import SaeError
+
+logger = logging.getLogger(__name__)
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -74,3 +77,9 @@ def text(fields: Mapping[str, Any], key: str, where: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise SaeError(f"{where}: {key} must be text or null, got {value!r}.")
     return value
+
+
+def warn_unused_factor(factor: float | None, where: str) -> None:
+    """Say that ``sae.norm_scaling_factor`` has no effect on a format whose files are in the model's own units."""
+    if factor is not None:
+        logger.warning(f"{where}: norm_scaling_factor {factor:g} is not used, because SAEs of this format read activations as they are.")
