@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from mosaic_sae.config.schema import SaeBlock
 from mosaic_sae.errors import SaeError
 from mosaic_sae.sae.formats.dictionary_learning import read, read_metadata
+from mosaic_sae.sae.load import load_sae
 from mosaic_sae.sae.metadata import hook_point
 
 D_MODEL, D_SAE, N, K = 24, 96, 150, 9
@@ -238,3 +240,11 @@ def test_a_factor_has_no_use(write, caplog):
     folder = write()
     assert read(folder, "a", norm_scaling_factor=0.5).fingerprint == read(folder, "a").fingerprint
     assert "norm_scaling_factor 0.5 is not used" in caplog.text
+
+
+def test_a_block_names_the_format(write):
+    folder = write()
+    block = SaeBlock(path=str(folder.parent / "trainer_0"), format="dictionary_learning")
+    assert load_sae(block, 5, None, "resid_post").fingerprint == read(folder, "a").fingerprint
+    with pytest.raises(SaeError, match=r"layer 5, resid_post.*asks for layer 5, mlp_out"):
+        load_sae(block, 5, None, "mlp_out")

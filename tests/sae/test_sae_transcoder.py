@@ -70,6 +70,16 @@ def test_quality_is_that_of_the_target(skip):
     assert meter.result().l0 == pytest.approx(1.5)
 
 
+def test_without_targets_only_sparsity_is_measured():
+    meter = QualityMeter(by_hand(W_skip=SKIP), with_fit=False)
+    with pytest.raises(SaeError, match="; 0 were given"):
+        meter.result()
+    meter.add(X)
+    result = meter.result()
+    assert (result.fvu, result.explained_variance, result.l0, result.n_tokens) == (None, None, 1.5, 2)
+    np.testing.assert_allclose(meter.density, [0.5, 0.5, 0.5])
+
+
 def test_quality_needs_the_target_of_a_transcoder_and_only_that(make_sae, make_acts):
     with pytest.raises(SaeError, match=r"blocks\.3\.hook_mlp_out.*shape \[2, 1\], got none"):
         QualityMeter(by_hand()).add(X)

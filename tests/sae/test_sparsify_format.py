@@ -8,8 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mosaic_sae.config.schema import SaeBlock
 from mosaic_sae.errors import SaeError
 from mosaic_sae.sae.formats.sparsify import read, read_metadata
+from mosaic_sae.sae.load import load_sae
 from mosaic_sae.sae.metadata import check_hook, hook_point
 from mosaic_sae.sae.quality import QualityMeter
 
@@ -182,3 +184,11 @@ def test_a_factor_has_no_use(write, caplog):
     folder = write()
     assert read(folder, "a", norm_scaling_factor=0.5).fingerprint == read(folder, "a").fingerprint
     assert "norm_scaling_factor 0.5 is not used" in caplog.text
+
+
+def test_a_block_names_the_format(write):
+    folder = write()
+    block = SaeBlock(path=str(folder.parent / "layers.{layer}"), format="sparsify")
+    assert load_sae(block, 5, None, "resid_post").fingerprint == read(folder, "a").fingerprint
+    with pytest.raises(SaeError, match=r"layer 5, resid_post.*asks for layer 5, mlp_out"):
+        load_sae(block, 5, None, "mlp_out")

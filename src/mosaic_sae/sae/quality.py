@@ -16,9 +16,10 @@ from mosaic_sae.sae.latents import SparseLatents
 class Quality:
     """Figures over the tokens seen."""
 
-    fvu: float
-    """sum ||x - x_hat||^2 / sum ||x - mean x||^2; 0 = perfect, 1 = no better than the mean. Of a transcoder, x is the target."""
-    explained_variance: float
+    fvu: float | None
+    """sum ||x - x_hat||^2 / sum ||x - mean x||^2; 0 = perfect, 1 = no better than the mean. Of a transcoder, x is the target;
+    None = targets were not given."""
+    explained_variance: float | None
     """1 - fvu."""
     l0: float
     """Mean number of active latents per token."""
@@ -33,10 +34,11 @@ class QualityMeter:
 
     Args:
         sae: the SAE to measure.
+        with_fit: whether reconstructions are compared; without, no targets are needed and ``fvu`` is None.
     """
 
-    def __init__(self, sae: SparseAutoencoder) -> None:
-        self._sae = sae
+    def __init__(self, sae: SparseAutoencoder, with_fit: bool = True) -> None:
+        self._sae, self._with_fit = sae, with_fit
         self._n_tokens = 0
         self._n_active = 0
         self._error = 0.0
@@ -51,7 +53,7 @@ class QualityMeter:
         Args:
             acts: activations [n d_model] that the SAE reads.
             latents: theirs; None = encoded here.
-            target: activations [n d_out] at the output hook point; for transcoders, and only for them.
+            target: activations [n d_out] at the output hook point; for transcoders, and only for them, when the fit is measured.
 
         Raises:
             SaeError: a transcoder without target, a target of another shape, or a target for an SAE.
@@ -59,9 +61,11 @@ class QualityMeter:
         if not len(acts):
             return
         latents = self._sae.encode(acts) if latents is None else latents
-        exact = self._reconstructed(acts, target).cpu().double()  # some accelerators have no float64
-        self._error += float((exact - self._sae.decode(latents, acts).cpu().double()).square().sum())
-        self._add_variation(exact)
+        if self._with_fit:
+            exact = self._reconstructed(acts, target).cpu().double()  # some accelerators have no float64
+            self._error += float((exact - self._sae.decode(latents, acts).cpu().double()).square().sum())
+            self._add_variation(exact)
+        self._n_tokens += len(acts)
         self._n_active += len(latents.indices)
         self._counts += np.bincount(latents.indices, minlength=self._sae.d_sae)
 
@@ -87,7 +91,6 @@ class QualityMeter:
         n_all = self._n_tokens + n_new
         self._variation += variation + float(shift @ shift) * self._n_tokens * n_new / n_all
         self._mean += shift * n_new / n_all
-        self._n_tokens = n_all
 
     @property
     def density(self) -> np.ndarray:
@@ -98,16 +101,16 @@ class QualityMeter:
         """Return the figures over all tokens so far.
 
         Raises:
-            SaeError: no tokens, or all equal: there is no variance to explain.
+            SaeError: no tokens, or, when the fit is measured, all equal: there is no variance to explain.
         """
-        if self._variation == 0:
+        if self._n_tokens == 0 or (self._with_fit and self._variation == 0):
             raise SaeError(
                 f"Explained variance of SAE '{self._sae.metadata.name}' needs at least 2 different tokens; {self._n_tokens} were given."
             )
-        fvu = self._error / self._variation
+        fvu = self._error / self._variation if self._with_fit else None
         return Quality(
             fvu=fvu,
-            explained_variance=1 - fvu,
+            explained_variance=None if fvu is None else 1 - fvu,
             l0=self._n_active / self._n_tokens,
             dead_share=float(np.mean(self._counts == 0)),
             n_tokens=self._n_tokens,

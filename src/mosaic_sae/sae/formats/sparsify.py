@@ -34,8 +34,8 @@ def read_metadata(folder: Path, name: str) -> SaeMetadata:
     where = str(folder / CONFIG_FILE)
     fields = read_object(folder / CONFIG_FILE)
     if flag(fields, "transcode", False, where):
-        return SaeMetadata(name, hook_name=_input_of(folder.name), output_hook_name=_output_of(folder.name))
-    return SaeMetadata(name, hook_name=_output_of(folder.name))
+        return SaeMetadata(name, hook_name=_input_of(folder.resolve().name), output_hook_name=_output_of(folder.resolve().name))
+    return SaeMetadata(name, hook_name=_output_of(folder.resolve().name))
 
 
 def read(folder: Path, name: str, norm_scaling_factor: float | None = None) -> SparseAutoencoder:
