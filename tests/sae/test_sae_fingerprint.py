@@ -61,3 +61,14 @@ def test_the_recorded_value_holds_on_every_machine(make_sae):
         "threshold": torch.tensor([0.25, 0.5, 0.75]),
     }
     assert make_sae("jumprelu", 2, 3, **arrays).fingerprint == "4f337946e0470464"
+
+
+def test_the_decoding_side_of_a_transcoder_counts_and_its_hook_names_do_not(make_sae):
+    """Latents are stored beside the fit they were measured with, so what changes only the prediction counts too."""
+    sae = make_sae("standard", apply_b_dec_to_input=False)
+    transcoder = dataclasses.replace(sae, is_transcoder=True)
+    skip = dataclasses.replace(transcoder, W_skip=torch.ones(8, 8))
+    other = dataclasses.replace(skip, W_skip=torch.ones(8, 8) * 2)
+    assert len({one.fingerprint for one in (sae, transcoder, skip, other)}) == 4
+    named = dataclasses.replace(skip, metadata=SaeMetadata("x", output_hook_name="blocks.3.hook_mlp_out"))
+    assert named.fingerprint == skip.fingerprint

@@ -49,6 +49,17 @@ def test_half_precision_becomes_float32_of_the_stored_values(write_folder, make_
         torch.testing.assert_close(sae.array(name), array.to(dtype).float(), rtol=0, atol=0)
 
 
+def test_all_heads_side_by_side_are_one_activation(write_folder, make_sae, tmp_path):
+    """hook_z, the attention's output before its projection: the reshaping is of SAELens's tensors, the arrays are as always."""
+    about = META | {"hook_name": "blocks.1.attn.hook_z"}
+    sae = read(write_folder(tmp_path / "a", "jumprelu", reshape_activations="hook_z", metadata=about), "a")
+    assert sae.metadata.hook_name == "blocks.1.attn.hook_z"
+    assert sae.fingerprint == make_sae("jumprelu").fingerprint
+    old = write_folder(tmp_path / "b", "standard")
+    (old / "cfg.json").write_text(json.dumps({"d_in": 8, "d_sae": 24, "hook_point": "blocks.1.attn.hook_z", "hook_point_head_index": None}))
+    assert read(old, "b").metadata.hook_name == "blocks.1.attn.hook_z"
+
+
 def test_the_factor_is_folded(write_folder, make_sae, make_acts, tmp_path):
     """An SAE trained on f * x must find in x what the unfolded one finds in f * x, and rebuild x."""
     folder = write_folder(tmp_path / "a", "jumprelu", normalize_activations="expected_average_only_in")
@@ -88,12 +99,25 @@ def test_a_changed_model_is_said(write_folder, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"architecture": "transcoder"}, "Unknown architecture 'transcoder'.*gated, jumprelu, standard, topk"),
+        ({"architecture": "abstopk"}, "Unknown architecture 'abstopk'.*gated, groupmax, jumprelu, standard, topk"),
+        ({"architecture": "temporal"}, "Unknown architecture 'temporal'.*only SAEs that encode each token by itself are read"),
+        ({"architecture": "matching_pursuit"}, "Unknown architecture 'matching_pursuit'.*only SAEs that encode with one product"),
+        ({"architecture": "transcoder", "apply_b_dec_to_input": False}, "d_out must be a whole number of at least 1, got None"),
+        (
+            {"architecture": "transcoder", "d_out": 9, "apply_b_dec_to_input": False},
+            r"d_out 9.*W_dec has shape \[24, 8\], expected \[24, 9\]; b_dec has",
+        ),
+        ({"architecture": "skip_transcoder", "d_out": 8, "apply_b_dec_to_input": False}, r"W_skip is missing \(expected \[8, 8\]\)"),
+        ({"architecture": "transcoder", "d_out": 8, "apply_b_dec_to_input": True}, "b_dec is of its output"),
+        (
+            {"architecture": "transcoder", "d_out": 8, "apply_b_dec_to_input": False, "normalize_activations": "expected_average_only_in"},
+            "not supported for a transcoder",
+        ),
         ({"architecture": "jumpreul"}, "Did you mean 'jumprelu'"),
         ({"architecture": None}, "architecture must be a name"),
         ({"normalize_activations": "layernorm"}, "Did you mean 'layer_norm'"),
         ({"normalize_activations": 3}, "normalize_activations must be a name"),
-        ({"metadata": META | {"hook_head_index": 2}}, r"one attention head \(hook_head_index 2\)"),
+        ({"metadata": META | {"hook_name": "blocks.1.attn.hook_z", "hook_head_index": 2}}, r"one attention head \(hook_head_index 2\)"),
         ({"d_in": 9}, r"W_dec has shape \[24, 8\], expected \[24, 9\]; W_enc has .*; b_dec has"),
         ({"d_sae": None}, "d_sae must be a whole number of at least 1, got None"),
         ({"d_in": "8"}, "d_in must be a whole number"),
@@ -118,7 +142,7 @@ def test_configs_that_are_refused(write_folder, tmp_path, config, message):
         ({"activation_fn_str": "tanh-relu"}, "activation_fn 'tanh-relu'"),
         ({"activation_fn_str": "topk"}, "k must be a whole number"),
         ({"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 0}}, "k must be a whole number"),
-        ({"hook_point_head_index": 0}, "one attention head"),
+        ({"hook_point_head_index": 0}, r"one attention head \(hook_head_index 0\)"),
         ({"normalize_activations": True}, "expected_average_only_in"),
     ],
 )

@@ -190,6 +190,38 @@ def test_what_saelens_trains_is_read(sae_lens, tmp_path):
         assert_parity(sae_lens.SAE.load_from_disk(tmp_path / name), ours, acts() / 3)
 
 
+@pytest.mark.parametrize("normalisation", ["none", "layer_norm"])
+@pytest.mark.parametrize("architecture", ["transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"])
+def test_transcoders(theirs, tmp_path, architecture, normalisation):
+    d_out = 31
+    sae = theirs(architecture, d_out=d_out, apply_b_dec_to_input=False, normalize_activations=normalisation)
+    sae.cfg.metadata.hook_name, sae.cfg.metadata.hook_name_out = "blocks.3.ln2.hook_normalized", "blocks.3.hook_mlp_out"
+    sae.save_model(tmp_path)
+    ours = read(tmp_path, "tiny")
+    assert (ours.d_model, ours.d_sae, ours.d_out) == (D_MODEL, D_SAE, d_out)
+    assert (ours.metadata.hook_name, ours.metadata.output_hook_name) == ("blocks.3.ln2.hook_normalized", "blocks.3.hook_mlp_out")
+    with torch.no_grad():
+        latents, prediction = sae.encode(acts()), sae(acts())
+    assert 0.02 < (latents > 0).float().mean() < 0.9
+    np.testing.assert_allclose(ours.encode(acts()).to_dense(D_SAE), latents.numpy(), **TOLERANCE)
+    np.testing.assert_allclose(ours.decode(ours.encode(acts()), acts()).numpy(), prediction.numpy(), **TOLERANCE)
+
+
+def test_hook_z_folders(theirs, tmp_path):
+    """SAELens flattens [n n_heads d_head] by itself; MOSAIC gets the heads side by side."""
+    sae = theirs("jumprelu", reshape_activations="none")
+    sae.cfg.reshape_activations, sae.cfg.metadata.hook_name = "hook_z", "blocks.3.attn.hook_z"
+    sae.turn_on_forward_pass_hook_z_reshaping()
+    sae.save_model(tmp_path)
+    ours = read(tmp_path, "tiny")
+    assert ours.metadata.hook_name == "blocks.3.attn.hook_z"
+    with torch.no_grad():
+        latents = sae.encode(acts().unflatten(-1, (4, 12)))
+        reconstruction = sae.decode(latents).flatten(-2)
+    np.testing.assert_allclose(ours.encode(acts()).to_dense(D_SAE), latents.numpy(), **TOLERANCE)
+    np.testing.assert_allclose(ours.decode(ours.encode(acts())).numpy(), reconstruction.numpy(), **TOLERANCE)
+
+
 def test_release_table_equals_the_registry(sae_lens):
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 

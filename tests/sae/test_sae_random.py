@@ -57,3 +57,9 @@ def test_the_recorded_directions_hold_on_every_machine(make_sae):
 def test_impossible_sparsity(make_sae, l0):
     with pytest.raises(SaeError, match="L0 from 1 to 24"):
         random_sae(make_sae("standard"), l0, 0)
+
+
+def test_a_transcoder_has_no_random_control(make_sae):
+    transcoder = make_sae("standard", is_transcoder=True, apply_b_dec_to_input=False, name="t")
+    with pytest.raises(SaeError, match=r"transcoder 't'.*Remove random_sae from classification_params\.baselines"):
+        random_sae(transcoder, 4, 0)

@@ -89,8 +89,8 @@ class Chat(Block):
 class SaeBlock(Block):
     """Where one SAE, or one per layer and width, is found. ``{layer}``, ``{width}`` and ``{site}`` in ``path`` are filled in."""
 
-    format: Literal["saelens"] = "saelens"
-    """File format."""
+    format: Literal["saelens", "sparsify", "dictionary_learning"] = "saelens"
+    """Library that wrote the folder."""
     path: str
     """A folder (with a repo: inside it), or "packaged/NAME" for one that ships with MOSAIC."""
     repo: str | None = None

@@ -32,8 +32,11 @@ def read_check(places: StorePlaces, name: str) -> dict[str, Any]:
 def report_fit(quality: Quality, reading: Reading, model_name: str, folder: Path) -> None:
     """Write the check beside its store, log it, and warn where the SAE does not fit."""
     write_json(check_path(folder), dataclasses.asdict(quality))
-    figures = f"explained variance {quality.explained_variance:.3f}, L0 {quality.l0:.1f} on {quality.n_tokens:,} tokens"
-    logger.info(f"{reading.name} at {reading.point}: {figures}")
+    sparsity = f"L0 {quality.l0:.1f} on {quality.n_tokens:,} tokens"
+    if quality.explained_variance is None:
+        logger.info(f"{reading.name} at {reading.point}: {sparsity}; a transcoder, whose prediction is not checked")
+        return
+    logger.info(f"{reading.name} at {reading.point}: explained variance {quality.explained_variance:.3f}, {sparsity}")
     if quality.explained_variance < _POOR_FIT and not reading.is_control:
         logger.warning(
             f"The SAE {reading.name} explains only {quality.explained_variance:.0%} of the variance at {reading.point} of {model_name}. "

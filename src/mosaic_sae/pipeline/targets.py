@@ -96,7 +96,9 @@ class ShardFiller:
         for target in targets:
             sink = target.make_sink(n_rows)
             if number == 0 and target.reading is not None and isinstance(sink, LatentSink):
-                sink.meter = self._meters[id(target)] = QualityMeter(target.reading.sae)
+                # What a transcoder predicts is at a hook point that is not captured.
+                sae = target.reading.sae
+                sink.meter = self._meters[id(target)] = QualityMeter(sae, with_fit=not sae.is_transcoder)
             self._sinks.append((target, sink))
 
     def add(self, batches: dict[HookPoint, TokenBatch]) -> None:

@@ -1,4 +1,4 @@
-"""The four architectures: which arrays they have, their maths as defined, and the one form all are encoded in."""
+"""The architectures: which arrays they have, their maths as defined, and the one form all are encoded in."""
 
 from __future__ import annotations
 
@@ -15,46 +15,64 @@ if TYPE_CHECKING:
 _EXTRA_ARRAYS = {
     "standard": ("b_enc",),
     "topk": ("b_enc",),
+    "groupmax": ("b_enc",),
     "jumprelu": ("b_enc", "threshold"),
     "gated": ("b_gate", "b_mag", "r_mag"),
 }
 ARCHITECTURES = tuple(_EXTRA_ARRAYS)
+# Architectures that people have files of, by a part of the name.
+_HINTS = {
+    "batchtopk": " This is a training checkpoint: save it for inference, which makes it a jumprelu SAE.",
+    "temporal": " A temporal SAE encodes a token from the tokens before it; only SAEs that encode each token by itself are read.",
+    "matching_pursuit": " It finds latents by a search over residuals, one product each; only SAEs that encode with one product are read.",
+}
+
+
+class Sizes(NamedTuple):
+    """Widths of an SAE; ``d_out`` is ``d_model`` unless it is a transcoder."""
+
+    d_model: int
+    d_sae: int
+    d_out: int
 
 
 class FoldedEncoder(NamedTuple):
     """Encoder in one product: latent j of x is active iff ``(x @ weight)[j] > cut[j]``, with value ``(x @ weight + bias)[j]``.
 
-    With ``k`` set, only the k largest of these values are active.
+    With ``k`` set, only the k largest of these values are active; with ``n_groups`` set, only the largest of each group of
+    ``d_sae / n_groups`` neighbours.
     """
 
     weight: torch.Tensor  # float32 [d_model d_sae]
     bias: torch.Tensor  # float32 [d_sae]
     cut: torch.Tensor  # float32 [d_sae]
     k: int | None
+    n_groups: int | None = None
 
 
-def array_shapes(architecture: str, d_model: int, d_sae: int, where: str) -> dict[str, tuple[int, ...]]:
+def array_shapes(architecture: str, sizes: Sizes, where: str) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array that the architecture has.
 
     Raises:
         SaeError: unknown architecture.
     """
     if architecture not in _EXTRA_ARRAYS:
-        hint = ""
-        if "batchtopk" in architecture:
-            hint = " This is a training checkpoint: save it for inference, which makes it a jumprelu SAE."
+        hint = next((hint for part, hint in _HINTS.items() if part in architecture), "")
         raise SaeError(f"SAE {where}: {unknown_name('architecture', architecture, ARCHITECTURES)}{hint}")
-    matrices = {"W_enc": (d_model, d_sae), "W_dec": (d_sae, d_model), "b_dec": (d_model,)}
+    d_model, d_sae, d_out = sizes
+    matrices = {"W_enc": (d_model, d_sae), "W_dec": (d_sae, d_out), "b_dec": (d_out,)}
     return {**matrices, **dict.fromkeys(_EXTRA_ARRAYS[architecture], (d_sae,))}
 
 
-def check_arrays(arrays: Mapping[str, torch.Tensor], architecture: str, d_model: int, d_sae: int, where: str) -> None:
+def check_arrays(arrays: Mapping[str, torch.Tensor], architecture: str, sizes: Sizes, where: str, has_skip: bool = False) -> None:
     """Check names, shapes and finiteness of an SAE's arrays; all problems are reported together.
 
     Raises:
         SaeError: an array is missing, left over, of another shape, or holds NaN or infinity.
     """
-    wanted = array_shapes(architecture, d_model, d_sae, where)
+    wanted = array_shapes(architecture, sizes, where)
+    if has_skip:
+        wanted["W_skip"] = (sizes.d_model, sizes.d_out)
     problems = [f"{name} is missing (expected {list(shape)})" for name, shape in wanted.items() if name not in arrays]
     for name, array in arrays.items():
         if name not in wanted:
@@ -64,8 +82,9 @@ def check_arrays(arrays: Mapping[str, torch.Tensor], architecture: str, d_model:
         elif not torch.isfinite(array).all():
             problems.append(f"{name} holds NaN or infinity")
     if problems:
+        widths = f"d_model {sizes.d_model}, d_sae {sizes.d_sae}" + (f", d_out {sizes.d_out}" if sizes.d_out != sizes.d_model else "")
         raise SaeError(
-            f"SAE {where} (architecture {architecture}, d_model {d_model}, d_sae {d_sae}) does not hold what its config says: "
+            f"SAE {where} (architecture {architecture}, {widths}) does not hold what its config says: "
             f"{'; '.join(problems)}. Check that the config and the weights belong together."
         )
 
@@ -94,6 +113,11 @@ def encode_reference(sae: SparseAutoencoder, centred: torch.Tensor) -> torch.Ten
             pre_acts = pre_acts * sae.W_dec.norm(dim=-1)
         top = pre_acts.topk(sae.k or 1, dim=-1)
         return torch.zeros_like(pre_acts).scatter(-1, top.indices, top.values.relu())
+    if sae.architecture == "groupmax":
+        # Of each group of neighbouring latents the largest, if positive; of equal ones the first.
+        grouped = pre_acts.unflatten(-1, (sae.k or 1, -1))
+        top = grouped.max(dim=-1, keepdim=True)
+        return torch.zeros_like(grouped).scatter(-1, top.indices, top.values.relu()).flatten(-2)
     return pre_acts.relu()
 
 
@@ -125,4 +149,5 @@ def fold(sae: SparseAutoencoder) -> FoldedEncoder:
     bias = bias.float()
     # active iff z + bias > max(low, 0), that is z > max(low, 0) - bias
     cut = (low.clamp(min=0) - bias.double()).float()
-    return FoldedEncoder(weight.contiguous(), bias.to(sae.device), cut.to(sae.device), sae.k)
+    k, n_groups = (None, sae.k) if sae.architecture == "groupmax" else (sae.k, None)
+    return FoldedEncoder(weight.contiguous(), bias.to(sae.device), cut.to(sae.device), k, n_groups)

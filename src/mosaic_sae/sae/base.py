@@ -12,7 +12,7 @@ import torch
 
 from mosaic_sae.errors import SaeError
 from mosaic_sae.fingerprint import fingerprint
-from mosaic_sae.sae.architectures import check_arrays, encode_reference, fold
+from mosaic_sae.sae.architectures import Sizes, check_arrays, encode_reference, fold
 from mosaic_sae.sae.encode import FusedEncoder
 from mosaic_sae.sae.latents import SparseLatents
 from mosaic_sae.sae.metadata import SaeMetadata
@@ -20,12 +20,15 @@ from mosaic_sae.sae.normalise import check_normalisation, normalise
 
 __all__ = ["SaeMetadata", "SparseAutoencoder", "SparseLatents"]
 
-_ARRAY_NAMES = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold", "b_gate", "b_mag", "r_mag")
+_ARRAY_NAMES = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold", "b_gate", "b_mag", "r_mag", "W_skip")
+_WITH_K = ("topk", "groupmax")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SparseAutoencoder:
-    """One SAE. Arrays are kept in float32; the object never changes, ``to`` returns another one.
+    """One SAE, or one transcoder (it reads one hook point and predicts another). Never changes; ``to`` returns another one.
+
+    Arrays are kept in float32.
 
     Raises:
         SaeError: the arrays do not fit the architecture or each other, or a convention is unknown.
@@ -33,13 +36,13 @@ class SparseAutoencoder:
 
     metadata: SaeMetadata
     architecture: str
-    """standard, gated, topk or jumprelu."""
+    """standard, gated, topk, groupmax or jumprelu."""
     W_enc: torch.Tensor
     """[d_model d_sae]"""
     W_dec: torch.Tensor
-    """[d_sae d_model]; row j is the decoder direction of latent j."""
+    """[d_sae d_out]; row j is the decoder direction of latent j."""
     b_dec: torch.Tensor
-    """[d_model]"""
+    """[d_out]"""
     b_enc: torch.Tensor | None = None
     """[d_sae]; absent in gated SAEs."""
     threshold: torch.Tensor | None = None
@@ -50,29 +53,44 @@ class SparseAutoencoder:
     """[d_sae], gated only."""
     r_mag: torch.Tensor | None = None
     """[d_sae], gated only; logarithm of the gain of the magnitude path."""
+    W_skip: torch.Tensor | None = None
+    """[d_model d_out], transcoders only: the linear part of the prediction, ``x @ W_skip``."""
     k: int | None = None
-    """Most active latents per token, topk only."""
+    """Most active latents per token: the k largest (topk), or the largest of each of k equal groups of neighbours (groupmax)."""
     rescale_acts_by_decoder_norm: bool = False
     """Whether latents are measured as if decoder directions had norm 1, topk only."""
     normalize_activations: str = "none"
     """none, layer_norm or constant_norm_rescale."""
     apply_b_dec_to_input: bool = True
     """Whether b_dec is subtracted before encoding."""
+    is_transcoder: bool = False
+    """Whether it predicts activations at another hook point than it reads."""
 
     def __post_init__(self) -> None:
         where = f"'{self.metadata.name}'"
-        if self.W_enc.ndim != 2:
-            raise SaeError(f"SAE {where}: W_enc must have two axes [d_model d_sae], got {list(self.W_enc.shape)}.")
-        check_arrays(self.arrays, self.architecture, self.d_model, self.d_sae, where)
+        for name in ("W_enc", "W_dec"):
+            if getattr(self, name).ndim != 2:
+                raise SaeError(f"SAE {where}: {name} must have two axes, got shape {list(getattr(self, name).shape)}.")
+        sizes = Sizes(self.d_model, self.d_sae, self.d_out)
+        check_arrays(self.arrays, self.architecture, sizes, where, has_skip=self.is_transcoder and self.W_skip is not None)
         check_normalisation(self.normalize_activations, where)
         if self.normalize_activations == "expected_average_only_in":
             raise SaeError(f"SAE {where}: fold the factor of expected_average_only_in into the weights first (fold_scaling_factor).")
-        if (self.architecture == "topk") != (self.k is not None) or (self.k is not None and not 1 <= self.k <= self.d_sae):
-            raise SaeError(f"SAE {where} ({self.architecture}): a topk SAE, and only that, needs k from 1 to {self.d_sae}; got {self.k}.")
+        self._check_k(where)
         if self.rescale_acts_by_decoder_norm and self.architecture != "topk":
             raise SaeError(f"SAE {where}: rescale_acts_by_decoder_norm belongs to topk SAEs, not to {self.architecture}.")
+        if self.is_transcoder and self.apply_b_dec_to_input:
+            raise SaeError(f"SAE {where}: a transcoder's b_dec is of its output; apply_b_dec_to_input must be false.")
         for name, array in self.arrays.items():
             object.__setattr__(self, name, array.detach().to(torch.float32).contiguous())
+
+    def _check_k(self, where: str) -> None:
+        if (self.architecture in _WITH_K) != (self.k is not None) or (self.k is not None and not 1 <= self.k <= self.d_sae):
+            raise SaeError(
+                f"SAE {where} ({self.architecture}): a topk or groupmax SAE, and only that, needs k from 1 to {self.d_sae}; got {self.k}."
+            )
+        if self.architecture == "groupmax" and self.d_sae % (self.k or 1):
+            raise SaeError(f"SAE {where}: groupmax needs k equal groups, but {self.d_sae} latents cannot be divided by k = {self.k}.")
 
     def __repr__(self) -> str:
         return f"SparseAutoencoder({self.metadata.name!r}, {self.architecture}, d_model={self.d_model}, d_sae={self.d_sae})"
@@ -86,6 +104,11 @@ class SparseAutoencoder:
     def d_sae(self) -> int:
         """Number of latents."""
         return self.W_enc.shape[1]
+
+    @property
+    def d_out(self) -> int:
+        """Width of the activations it reconstructs: ``d_model``, unless it is a transcoder."""
+        return self.W_dec.shape[1] if self.is_transcoder else self.d_model
 
     @property
     def device(self) -> torch.device:
@@ -103,7 +126,7 @@ class SparseAutoencoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of everything that changes latents: the arrays as float32 and the conventions; no names, paths or devices."""
+        """Hash of everything that changes latents or reconstructions: arrays as float32 and conventions; no names, paths or devices."""
         hashes = {name: hashlib.sha256(_float32_bytes(array)).hexdigest() for name, array in self.arrays.items()}
         return fingerprint({
             "arrays": hashes,
@@ -113,6 +136,8 @@ class SparseAutoencoder:
             "rescale_acts_by_decoder_norm": self.rescale_acts_by_decoder_norm,
             "normalize_activations": self.normalize_activations,
             "apply_b_dec_to_input": self.apply_b_dec_to_input,
+            # Absent from SAEs, whose fingerprints are older than transcoders.
+            **({"transcoder": True} if self.is_transcoder else {}),
         })
 
     def to(self, device: str | torch.device) -> SparseAutoencoder:
@@ -143,15 +168,20 @@ class SparseAutoencoder:
 
     @cached_property
     def decoder(self) -> torch.Tensor:
-        """[d_sae d_model]: what one unit of each latent adds to the reconstruction."""
+        """[d_sae d_out]: what one unit of each latent adds to the reconstruction."""
         return self.W_dec / self.W_dec.norm(dim=-1, keepdim=True) if self.rescale_acts_by_decoder_norm else self.W_dec
 
     @torch.no_grad()
-    def decode(self, latents: SparseLatents) -> torch.Tensor:
-        """Reconstruct activations, float32 [n d_model], in the model's own units.
+    def decode(self, latents: SparseLatents, acts: torch.Tensor | None = None) -> torch.Tensor:
+        """Reconstruct activations, or predict those at the output hook point; float32 [n d_out], in the model's own units.
+
+        Args:
+            latents: of n tokens.
+            acts: the activations [n d_model] that were encoded; needed where there is a ``W_skip``, else not looked at.
 
         Raises:
-            SaeError: the SAE normalises each token and ``latents`` do not carry the scales (only ``encode`` gives them).
+            SaeError: the SAE normalises each token and ``latents`` do not carry the scales (only ``encode`` gives them),
+                or there is a ``W_skip`` and ``acts`` are missing or of another shape.
         """
         reconstruction = torch.nn.functional.embedding_bag(
             self._on_device(latents.indices.astype("int64")),
@@ -162,7 +192,10 @@ class SparseAutoencoder:
             include_last_offset=True,
         )
         reconstruction += self.b_dec
-        if self.normalize_activations == "none":
+        if self.W_skip is not None:
+            reconstruction += self._skipped(acts, latents.n_tokens) @ self.W_skip
+        # The output of a transcoder is at another hook point: what normalised the input says nothing about it.
+        if self.normalize_activations == "none" or self.is_transcoder:
             return reconstruction
         if latents.scale is None:
             raise SaeError(
@@ -173,6 +206,15 @@ class SparseAutoencoder:
         if latents.offset is not None:
             reconstruction += self._on_device(latents.offset)[:, None]
         return reconstruction
+
+    def _skipped(self, acts: torch.Tensor | None, n_tokens: int) -> torch.Tensor:
+        if acts is None or acts.shape != (n_tokens, self.d_model):
+            got = "none" if acts is None else f"shape {list(acts.shape)}"
+            raise SaeError(
+                f"Transcoder '{self.metadata.name}' has a skip connection, so its prediction needs the activations "
+                f"[{n_tokens}, {self.d_model}] that were encoded; got {got}."
+            )
+        return acts.to(self.device, torch.float32)
 
     def _on_device(self, array: object) -> torch.Tensor:
         return torch.as_tensor(array, device=self.device)

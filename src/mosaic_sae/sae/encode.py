@@ -95,8 +95,11 @@ class FusedEncoder:
 
     def _encode_block(self, block: torch.Tensor, buffers: _Buffers) -> _Pairs:
         folded, pre = self._folded, buffers.pre[: len(block)]
-        if folded.k is not None:
+        if folded.k is not None or folded.n_groups is not None:
             torch.addmm(folded.bias, block, folded.weight, out=pre)
+        if folded.n_groups is not None:
+            return _group_max_numpy(pre.numpy(), folded.n_groups) if self._numpy_search else _group_max_torch(pre, folded.n_groups)
+        if folded.k is not None:
             if buffers.mask is not None:
                 return _top_k_numpy(pre.numpy(), folded.k, buffers.mask)
             return _top_k_torch(pre, folded.k)
@@ -197,6 +200,18 @@ def _lower_bound(pre: np.ndarray, k: int) -> np.ndarray:
     return np.partition(maxima, n_groups - k, axis=1)[:, n_groups - k]
 
 
+def _group_max_numpy(pre: np.ndarray, n_groups: int) -> _Pairs:
+    """Find the largest entry of each group of neighbours, if positive; of equal ones the lowest index wins."""
+    rows, d_sae = pre.shape
+    size = d_sae // n_groups
+    groups = pre.reshape(rows * n_groups, size)
+    inside = groups.argmax(axis=1)
+    values = groups[np.arange(len(groups)), inside].reshape(rows, n_groups)
+    indices = inside.reshape(rows, n_groups) + np.arange(n_groups) * size
+    mask = values > 0
+    return _Pairs(mask.sum(axis=1), indices[mask], values[mask])
+
+
 def _above_torch(pre: torch.Tensor, folded: FoldedEncoder) -> _Pairs:
     mask = pre > folded.cut
     rows, columns = mask.nonzero(as_tuple=True)
@@ -210,6 +225,14 @@ def _top_k_torch(pre: torch.Tensor, k: int) -> _Pairs:
     values = top.values.gather(1, order)
     mask = values > 0
     return _pairs_to_host(mask, columns[mask], values[mask])
+
+
+def _group_max_torch(pre: torch.Tensor, n_groups: int) -> _Pairs:
+    size = pre.shape[1] // n_groups
+    top = pre.view(len(pre), n_groups, size).max(dim=2)
+    columns = top.indices + torch.arange(n_groups, device=pre.device) * size
+    mask = top.values > 0
+    return _pairs_to_host(mask, columns[mask], top.values[mask])
 
 
 def _pairs_to_host(mask: torch.Tensor, columns: torch.Tensor, values: torch.Tensor) -> _Pairs:

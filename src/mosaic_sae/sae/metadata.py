@@ -16,6 +16,8 @@ class SaeMetadata:
     """Name for people; never part of a fingerprint."""
     hook_name: str | None = None
     """Hook point, e.g. "blocks.15.hook_resid_post"."""
+    output_hook_name: str | None = None
+    """Hook point whose activations a transcoder predicts, e.g. "blocks.15.hook_mlp_out"; None in SAEs."""
     model_name: str | None = None
     """Model it was trained on, as its files spell it."""
     prepend_bos: bool | None = None

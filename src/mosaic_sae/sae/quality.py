@@ -16,9 +16,10 @@ from mosaic_sae.sae.latents import SparseLatents
 class Quality:
     """Figures over the tokens seen."""
 
-    fvu: float
-    """sum ||x - x_hat||^2 / sum ||x - mean x||^2; 0 = perfect, 1 = no better than the mean."""
-    explained_variance: float
+    fvu: float | None
+    """sum ||x - x_hat||^2 / sum ||x - mean x||^2; 0 = perfect, 1 = no better than the mean. Of a transcoder, x is the target;
+    None = targets were not given."""
+    explained_variance: float | None
     """1 - fvu."""
     l0: float
     """Mean number of active latents per token."""
@@ -33,28 +34,53 @@ class QualityMeter:
 
     Args:
         sae: the SAE to measure.
+        with_fit: whether reconstructions are compared; without, no targets are needed and ``fvu`` is None.
     """
 
-    def __init__(self, sae: SparseAutoencoder) -> None:
-        self._sae = sae
+    def __init__(self, sae: SparseAutoencoder, with_fit: bool = True) -> None:
+        self._sae, self._with_fit = sae, with_fit
         self._n_tokens = 0
         self._n_active = 0
         self._error = 0.0
-        self._mean = np.zeros(sae.d_model, dtype=np.float64)
+        self._mean = np.zeros(sae.d_out, dtype=np.float64)
         self._variation = 0.0  # sum ||x - mean||^2 so far
         self._counts = np.zeros(sae.d_sae, dtype=np.int64)
 
     @torch.no_grad()
-    def add(self, acts: torch.Tensor, latents: SparseLatents | None = None) -> None:
-        """Take in activations [n d_model] and their latents (encoded here when not given)."""
+    def add(self, acts: torch.Tensor, latents: SparseLatents | None = None, target: torch.Tensor | None = None) -> None:
+        """Take in some tokens.
+
+        Args:
+            acts: activations [n d_model] that the SAE reads.
+            latents: theirs; None = encoded here.
+            target: activations [n d_out] at the output hook point; for transcoders, and only for them, when the fit is measured.
+
+        Raises:
+            SaeError: a transcoder without target, a target of another shape, or a target for an SAE.
+        """
         if not len(acts):
             return
         latents = self._sae.encode(acts) if latents is None else latents
-        exact = acts.cpu().double()  # some accelerators have no float64
-        self._error += float((exact - self._sae.decode(latents).cpu().double()).square().sum())
-        self._add_variation(exact)
+        if self._with_fit:
+            exact = self._reconstructed(acts, target).cpu().double()  # some accelerators have no float64
+            self._error += float((exact - self._sae.decode(latents, acts).cpu().double()).square().sum())
+            self._add_variation(exact)
+        self._n_tokens += len(acts)
         self._n_active += len(latents.indices)
         self._counts += np.bincount(latents.indices, minlength=self._sae.d_sae)
+
+    def _reconstructed(self, acts: torch.Tensor, target: torch.Tensor | None) -> torch.Tensor:
+        sae = self._sae
+        if not sae.is_transcoder:
+            if target is not None:
+                raise SaeError(f"SAE '{sae.metadata.name}' reconstructs what it reads; it has no other target.")
+            return acts
+        if target is None or target.shape != (len(acts), sae.d_out):
+            raise SaeError(
+                f"Transcoder '{sae.metadata.name}' predicts activations at {sae.metadata.output_hook_name or 'another hook point'}; "
+                f"its quality needs them, of shape [{len(acts)}, {sae.d_out}], got {'none' if target is None else list(target.shape)}."
+            )
+        return target
 
     def _add_variation(self, exact: torch.Tensor) -> None:
         # Means are merged as by Chan, Golub and LeVeque (1979); sum x^2 - (sum x)^2 / n would cancel.
@@ -65,7 +91,6 @@ class QualityMeter:
         n_all = self._n_tokens + n_new
         self._variation += variation + float(shift @ shift) * self._n_tokens * n_new / n_all
         self._mean += shift * n_new / n_all
-        self._n_tokens = n_all
 
     @property
     def density(self) -> np.ndarray:
@@ -76,16 +101,16 @@ class QualityMeter:
         """Return the figures over all tokens so far.
 
         Raises:
-            SaeError: no tokens, or all equal: there is no variance to explain.
+            SaeError: no tokens, or, when the fit is measured, all equal: there is no variance to explain.
         """
-        if self._variation == 0:
+        if self._n_tokens == 0 or (self._with_fit and self._variation == 0):
             raise SaeError(
                 f"Explained variance of SAE '{self._sae.metadata.name}' needs at least 2 different tokens; {self._n_tokens} were given."
             )
-        fvu = self._error / self._variation
+        fvu = self._error / self._variation if self._with_fit else None
         return Quality(
             fvu=fvu,
-            explained_variance=1 - fvu,
+            explained_variance=None if fvu is None else 1 - fvu,
             l0=self._n_active / self._n_tokens,
             dead_share=float(np.mean(self._counts == 0)),
             n_tokens=self._n_tokens,

@@ -24,8 +24,14 @@ def random_sae(like: SparseAutoencoder, l0: float, seed: int) -> SparseAutoencod
         seed: seed of the directions.
 
     Raises:
-        SaeError: ``l0`` is not between 1 and d_sae when rounded.
+        SaeError: ``l0`` is not between 1 and d_sae when rounded, or ``like`` is a transcoder.
     """
+    if like.is_transcoder:
+        # A transcoder's files hold the mean of its output, not of its input.
+        raise SaeError(
+            f"No random SAE can stand beside transcoder '{like.metadata.name}': nothing says where the activations it reads are centred. "
+            "Remove random_sae from classification_params.baselines."
+        )
     k = round(l0)
     if not 1 <= k <= like.d_sae:
         raise SaeError(f"A random SAE beside '{like.metadata.name}' needs an L0 from 1 to {like.d_sae}, got {l0:g}.")

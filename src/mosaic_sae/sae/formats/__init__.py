@@ -29,4 +29,12 @@ class SaeFormat:
     """(folder, name, norm_scaling_factor or None) -> the SAE, on the CPU."""
 
 
-FORMATS = Registry("SAE format", {"saelens": "mosaic_sae.sae.formats.saelens:FORMAT"}, SaeError)
+FORMATS = Registry(
+    "SAE format",
+    {
+        "dictionary_learning": "mosaic_sae.sae.formats.dictionary_learning:FORMAT",
+        "saelens": "mosaic_sae.sae.formats.saelens:FORMAT",
+        "sparsify": "mosaic_sae.sae.formats.sparsify:FORMAT",
+    },
+    SaeError,
+)

@@ -39,15 +39,19 @@ def read(folder: Path, name: str, norm_scaling_factor: float | None = None) -> S
     Raises:
         SaeError: the files are missing, damaged, contradict each other, or need something that is not supported.
     """
-    from mosaic_sae.sae.architectures import check_arrays
+    from mosaic_sae.sae.architectures import Sizes, check_arrays
     from mosaic_sae.sae.base import SparseAutoencoder
+    from mosaic_sae.sae.formats.arrays import read_safetensors
     from mosaic_sae.sae.normalise import check_normalisation
 
     config = read_config(folder, name)
     where = str(folder / CONFIG_FILE)
     check_normalisation(config.normalize_activations, where)
-    arrays = _drop_neutral_gain(_read_arrays(folder / WEIGHTS_FILE), folder / WEIGHTS_FILE)
-    check_arrays(arrays, config.architecture, config.d_model, config.d_sae, str(folder))
+    arrays = _drop_neutral_gain(read_safetensors(folder / WEIGHTS_FILE), folder / WEIGHTS_FILE)
+    if "W_skip" in arrays and arrays["W_skip"].ndim == 2:
+        arrays["W_skip"] = arrays["W_skip"].T  # stored [d_out d_in]
+    sizes = Sizes(config.d_model, config.d_sae, config.d_out)
+    check_arrays(arrays, config.architecture, sizes, str(folder), config.has_skip)
     arrays, normalisation = _apply_factor(arrays, config, norm_scaling_factor, where)
     return SparseAutoencoder(
         metadata=config.metadata,
@@ -56,18 +60,9 @@ def read(folder: Path, name: str, norm_scaling_factor: float | None = None) -> S
         rescale_acts_by_decoder_norm=config.rescale_acts_by_decoder_norm,
         normalize_activations=normalisation,
         apply_b_dec_to_input=config.apply_b_dec_to_input,
+        is_transcoder=config.is_transcoder,
         **arrays,
     )
-
-
-def _read_arrays(path: Path) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return {name: array.float() for name, array in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
-        raise SaeError(f"Cannot read the SAE weights {path}: {error}. If the file was copied or downloaded, fetch it again.") from error
 
 
 def _drop_neutral_gain(arrays: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
@@ -89,6 +84,11 @@ def _apply_factor(
                 f"{where}: norm_scaling_factor {given:g} is not used, because normalize_activations is {config.normalize_activations}."
             )
         return arrays, config.normalize_activations
+    if config.is_transcoder:
+        raise SaeError(
+            f"{where}: normalize_activations expected_average_only_in is not supported for a transcoder, because its input and its "
+            "output have different factors. Save it with the factors folded in and normalize_activations none."
+        )
     if factor is None:
         raise SaeError(
             f"{where}: normalize_activations is expected_average_only_in, so the SAE reads activations multiplied by one factor "

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mosaic_sae.errors import SaeError
+from mosaic_sae.sae.formats.fields import flag, positive, read_object, text, whole_number
 from mosaic_sae.sae.metadata import SaeMetadata
 
 logger = logging.getLogger(__name__)
@@ -18,6 +17,13 @@ logger = logging.getLogger(__name__)
 CONFIG_FILE = "cfg.json"
 # Names that a key had before version 6.
 _OLD_NAMES = {"hook_point": "hook_name", "hook_point_head_index": "hook_head_index", "activation_fn_str": "activation_fn"}
+# SAELens's name -> (architecture of the encoder, whether there is a W_skip).
+_TRANSCODERS = {
+    "transcoder": ("standard", False),
+    "skip_transcoder": ("standard", True),
+    "jumprelu_transcoder": ("jumprelu", False),
+    "jumprelu_skip_transcoder": ("jumprelu", True),
+}
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,9 @@ class SaelensConfig:
     architecture: str
     d_model: int
     d_sae: int
+    d_out: int
+    is_transcoder: bool
+    has_skip: bool
     k: int | None
     rescale_acts_by_decoder_norm: bool
     normalize_activations: str
@@ -42,13 +51,7 @@ def read_config(folder: Path, name: str) -> SaelensConfig:
         SaeError: the file is missing, is no JSON object, lacks a key, or asks for something that is not supported.
     """
     path = folder / CONFIG_FILE
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise SaeError(f"Cannot read the SAE config {path}: {error}.") from error
-    if not isinstance(raw, dict):
-        raise SaeError(f"{path} must hold one JSON object, got {type(raw).__name__}.")
-    return parse_config(raw, name, str(path))
+    return parse_config(read_object(path), name, str(path))
 
 
 def parse_config(raw: Mapping[str, Any], name: str, where: str) -> SaelensConfig:
@@ -60,7 +63,12 @@ def parse_config(raw: Mapping[str, Any], name: str, where: str) -> SaelensConfig
     if old:
         about.setdefault("prepend_bos", True)
     _refuse_single_heads(about, where)
-    architecture, k = _architecture(fields, old, where)
+    saelens_architecture, k = _architecture(fields, old, where)
+    is_transcoder = saelens_architecture in _TRANSCODERS
+    architecture, has_skip = _TRANSCODERS.get(saelens_architecture, (saelens_architecture, False))
+    apply_b_dec = flag(fields, "apply_b_dec_to_input", not is_transcoder, where)
+    if is_transcoder and apply_b_dec:
+        raise SaeError(f"{where}: a transcoder's b_dec is of its output; apply_b_dec_to_input must be false.")
     if about.get("model_from_pretrained_kwargs"):
         logger.warning(
             f"SAE {where} was trained on a model loaded with {about['model_from_pretrained_kwargs']}; "
@@ -68,21 +76,25 @@ def parse_config(raw: Mapping[str, Any], name: str, where: str) -> SaelensConfig
         )
     return SaelensConfig(
         architecture=architecture,
-        d_model=_whole_number(fields, "d_in", where),
-        d_sae=_whole_number(fields, "d_sae", where),
+        d_model=whole_number(fields, "d_in", where),
+        d_sae=whole_number(fields, "d_sae", where),
+        d_out=whole_number(fields, "d_out" if is_transcoder else "d_in", where),
+        is_transcoder=is_transcoder,
+        has_skip=has_skip,
         k=k,
-        rescale_acts_by_decoder_norm=architecture == "topk" and _flag(fields, "rescale_acts_by_decoder_norm", False, where),
+        rescale_acts_by_decoder_norm=architecture == "topk" and flag(fields, "rescale_acts_by_decoder_norm", False, where),
         normalize_activations=_normalisation(fields.get("normalize_activations"), where),
-        apply_b_dec_to_input=_flag(fields, "apply_b_dec_to_input", True, where),
-        norm_scaling_factor=_positive(about, "norm_scaling_factor", where),
+        apply_b_dec_to_input=apply_b_dec,
+        norm_scaling_factor=positive(about, "norm_scaling_factor", where),
         metadata=SaeMetadata(
             name=name,
-            hook_name=_text(about, "hook_name", where),
-            model_name=_text(about, "model_name", where),
-            prepend_bos=None if about.get("prepend_bos") is None else _flag(about, "prepend_bos", True, where),
-            context_size=None if about.get("context_size") is None else _whole_number(about, "context_size", where),
-            max_norm=_positive(about, "max_norm", where),
-            l0=_positive(about, "l0", where),
+            hook_name=text(about, "hook_name", where),
+            output_hook_name=text(about, "hook_name_out", where) if is_transcoder else None,
+            model_name=text(about, "model_name", where),
+            prepend_bos=None if about.get("prepend_bos") is None else flag(about, "prepend_bos", True, where),
+            context_size=None if about.get("context_size") is None else whole_number(about, "context_size", where),
+            max_norm=positive(about, "max_norm", where),
+            l0=positive(about, "l0", where),
         ),
     )
 
@@ -107,7 +119,7 @@ def _architecture(fields: Mapping[str, Any], old: bool, where: str) -> tuple[str
             raise SaeError(f"{where}: activation_fn '{activation}' is not supported; SAEs with relu and topk are.")
     if architecture != "topk":
         return architecture, None
-    return architecture, _whole_number({"k": fields.get("k", options.get("k"))}, "k", where)
+    return architecture, whole_number({"k": fields.get("k", options.get("k"))}, "k", where)
 
 
 def _normalisation(value: Any, where: str) -> str:
@@ -122,38 +134,9 @@ def _normalisation(value: Any, where: str) -> str:
 
 
 def _refuse_single_heads(about: Mapping[str, Any], where: str) -> None:
-    if about.get("hook_head_index") is not None:
+    head = about.get("hook_head_index")
+    if head is not None:
         raise SaeError(
-            f"{where}: this SAE reads one attention head (hook_head_index {about['hook_head_index']}), which is not supported. "
-            "sae_location att needs an SAE of all heads (attn.hook_z) or of the attention block's output (hook_attn_out)."
+            f"{where}: this SAE reads the output of one attention head (hook_head_index {head}), which is not supported. "
+            "SAEs of all heads side by side (blocks.N.attn.hook_z) and of the attention block's output (blocks.N.hook_attn_out) are."
         )
-
-
-def _whole_number(fields: Mapping[str, Any], key: str, where: str) -> int:
-    value = fields.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SaeError(f"{where}: {key} must be a whole number of at least 1, got {value!r}.")
-    return value
-
-
-def _positive(fields: Mapping[str, Any], key: str, where: str) -> float | None:
-    value = fields.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise SaeError(f"{where}: {key} must be a positive number or null, got {value!r}.")
-    return float(value)
-
-
-def _flag(fields: Mapping[str, Any], key: str, default: bool, where: str) -> bool:
-    value = fields.get(key, default)
-    if not isinstance(value, bool):
-        raise SaeError(f"{where}: {key} must be true or false, got {value!r}.")
-    return value
-
-
-def _text(fields: Mapping[str, Any], key: str, where: str) -> str | None:
-    value = fields.get(key)
-    if value is not None and not isinstance(value, str):
-        raise SaeError(f"{where}: {key} must be text or null, got {value!r}.")
-    return value
