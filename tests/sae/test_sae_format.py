@@ -9,9 +9,10 @@ import pytest
 import torch
 import yaml
 
-from mosaic_sae.config.schema import ModelEntry
+from mosaic_sae.config.schema import ModelEntry, SaeBlock
 from mosaic_sae.errors import SaeError
 from mosaic_sae.sae.formats.saelens import read, read_metadata
+from mosaic_sae.sae.load import load_sae
 
 META = {"sae_lens_version": "6.0.0rc1", "hook_name": "blocks.3.hook_resid_post"}
 
@@ -79,10 +80,18 @@ def test_a_factor_that_is_not_used_is_said(write_folder, tmp_path, caplog):
 
 
 def test_a_changed_model_is_said(write_folder, tmp_path, caplog):
-    about = META | {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    about = META | {"model_from_pretrained_kwargs": {"fold_ln": True}}
     with caplog.at_level(logging.WARNING):
         read_metadata(write_folder(tmp_path / "a", metadata=about), "a")
-    assert "center_writing_weights" in caplog.text
+    assert "fold_ln" in caplog.text
+
+
+def test_an_sae_of_centred_activations_is_refused(write_folder, tmp_path):
+    about = META | {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    folder = write_folder(tmp_path / "a", metadata=about)
+    assert read_metadata(folder, "a").center_writing_weights
+    with pytest.raises(SaeError, match=r"center_writing_weights.*not supported"):
+        load_sae(SaeBlock(path=str(folder)), 3, None, "resid_post")
 
 
 @pytest.mark.parametrize(

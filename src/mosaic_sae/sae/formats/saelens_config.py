@@ -61,9 +61,10 @@ def parse_config(raw: Mapping[str, Any], name: str, where: str) -> SaelensConfig
         about.setdefault("prepend_bos", True)
     _refuse_head_outputs(fields, about, where)
     architecture, k = _architecture(fields, old, where)
-    if about.get("model_from_pretrained_kwargs"):
+    changes = about.get("model_from_pretrained_kwargs") or {}
+    if changes.keys() - {"center_writing_weights"}:
         logger.warning(
-            f"SAE {where} was trained on a model loaded with {about['model_from_pretrained_kwargs']}; "
+            f"SAE {where} was trained on a model loaded with {changes}; "
             "MOSAIC reads the model as it is published, so reconstructions may be worse."
         )
     return SaelensConfig(
@@ -83,6 +84,7 @@ def parse_config(raw: Mapping[str, Any], name: str, where: str) -> SaelensConfig
             context_size=None if about.get("context_size") is None else _whole_number(about, "context_size", where),
             max_norm=_positive(about, "max_norm", where),
             l0=_positive(about, "l0", where),
+            center_writing_weights=_flag(changes, "center_writing_weights", False, where),
         ),
     )
 
