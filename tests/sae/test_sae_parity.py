@@ -188,21 +188,3 @@ def test_what_saelens_trains_is_read(sae_lens, tmp_path):
         ours = read(tmp_path / name, name)
         assert ours.architecture == "jumprelu"
         assert_parity(sae_lens.SAE.load_from_disk(tmp_path / name), ours, acts() / 3)
-
-
-def test_release_table_equals_the_registry(sae_lens):
-    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-
-    from mosaic_sae.sae.metadata import hook_point
-    from mosaic_sae.sae.releases import RELEASES
-
-    directory = get_pretrained_saes_directory()
-    for release in RELEASES:
-        theirs = directory[release.name]
-        assert theirs.repo_id == release.repo
-        assert {hook_point(name): path for name, path in theirs.saes_map.items()} == {
-            (layer, release.site): sae.path for layer, sae in release.saes.items()
-        }
-        assert {hook_point(name)[0]: factor for name, factor in theirs.norm_scaling_factor.items()} == {
-            layer: sae.norm_scaling_factor for layer, sae in release.saes.items() if sae.norm_scaling_factor is not None
-        }
