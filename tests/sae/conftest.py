@@ -3,9 +3,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from mosaic_sae.sae.base import SaeMetadata, SparseAutoencoder
 
@@ -80,3 +81,52 @@ def write_folder() -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def load_by_saelens(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """SAELens's own ``from_pretrained`` on a local copy of a repository; ``over`` are sizes that its loader takes from names."""
+    pytest.importorskip("sae_lens")
+    from sae_lens import SAE
+    from sae_lens.loading import pretrained_sae_loaders as loaders
+
+    def load(release: str, sae_id: str, repository: Path, **over: Any) -> Any:
+        def downloaded(repo_id: str, filename: str, subfolder: str = "", **_: Any) -> str:
+            return str(repository / subfolder / filename)
+
+        monkeypatch.setattr(loaders, "hf_hub_download", downloaded)
+        monkeypatch.setattr(
+            loaders,
+            "get_safetensors_tensor_shapes",
+            lambda repo_id, file: {name: list(array.shape) for name, array in load_file(repository / file).items()},
+        )
+        loader = loaders.NAMED_PRETRAINED_SAE_LOADERS[loaders.get_conversion_loader_name(release)]
+
+        def converter(cfg_overrides: dict[str, Any], **options: Any) -> Any:
+            return loader(**options, cfg_overrides={**cfg_overrides, **over})
+
+        return SAE.from_pretrained(release, sae_id, converter=converter)
+
+    return load
+
+
+@pytest.fixture
+def assert_same_sae() -> Callable[..., None]:
+    """Ours against SAELens's: encode and decode to 1e-5, on float32 activations and on the same ones in bfloat16."""
+
+    def check(theirs: Any, ours: SparseAutoencoder, acts: torch.Tensor) -> None:
+        for x in (acts, acts.bfloat16()):
+            with torch.no_grad():
+                latents = theirs.encode(x)
+                reconstruction = theirs.decode(latents)
+            share = (latents > 0).float().mean()
+            assert 0.001 < share < 0.9, f"the comparison says little: {share:.4f} active"
+            fused = ours.encode(x)
+            for own, original in (
+                (fused.to_dense(ours.d_sae), latents),
+                (ours.encode_dense(x).numpy(), latents),
+                (ours.decode(fused).numpy(), reconstruction),
+            ):
+                np.testing.assert_allclose(own, original.numpy(), rtol=1e-5, atol=1e-5)
+
+    return check

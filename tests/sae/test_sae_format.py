@@ -9,9 +9,10 @@ import pytest
 import torch
 import yaml
 
-from mosaic_sae.config.schema import ModelEntry
+from mosaic_sae.config.schema import ModelEntry, SaeBlock
 from mosaic_sae.errors import SaeError
 from mosaic_sae.sae.formats.saelens import read, read_metadata
+from mosaic_sae.sae.load import load_sae
 
 META = {"sae_lens_version": "6.0.0rc1", "hook_name": "blocks.3.hook_resid_post"}
 
@@ -90,10 +91,31 @@ def test_a_factor_that_is_not_used_is_said(write_folder, tmp_path, caplog):
 
 
 def test_a_changed_model_is_said(write_folder, tmp_path, caplog):
-    about = META | {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    about = META | {"model_from_pretrained_kwargs": {"fold_ln": True}}
     with caplog.at_level(logging.WARNING):
         read_metadata(write_folder(tmp_path / "a", metadata=about), "a")
-    assert "center_writing_weights" in caplog.text
+    assert "fold_ln" in caplog.text
+
+
+@pytest.mark.parametrize(("hook_name", "site", "centred"), [
+    ("blocks.3.hook_resid_pre", "resid_post", True),
+    ("blocks.3.hook_mlp_out", "mlp_out", True),
+    ("blocks.3.attn.hook_z", "attn_out", False),
+])  # fmt: skip
+@pytest.mark.parametrize("said_by", ["file", "block"])
+def test_an_sae_of_a_centred_model_reads_what_that_model_writes(write_folder, tmp_path, hook_name, site, centred, said_by):
+    changes = {"model_from_pretrained_kwargs": {"center_writing_weights": True}} if said_by == "file" else {}
+    folder = write_folder(tmp_path / "a", metadata=META | changes | {"hook_name": hook_name})
+    sae = load_sae(SaeBlock(path=str(folder), center_writing_weights=said_by == "block"), 3, None, site)
+    plain = read(folder, "a")
+    acts = torch.randn(20, sae.d_model, generator=torch.Generator().manual_seed(0)) + 3
+    mean = acts.mean(1, keepdim=True)
+    expected = plain.encode_dense(acts - mean if centred else acts)
+    torch.testing.assert_close(sae.encode_dense(acts), expected)
+    assert not torch.allclose(plain.encode_dense(acts), plain.encode_dense(acts - mean), atol=1e-3)
+    latents = sae.encode(acts)
+    reconstruction = plain.decode(plain.encode(acts - mean)) + mean if centred else plain.decode(plain.encode(acts))
+    torch.testing.assert_close(sae.decode(latents), reconstruction, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

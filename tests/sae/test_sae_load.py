@@ -4,14 +4,16 @@ import logging
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from mosaic_sae.config.schema import SaeBlock
 from mosaic_sae.errors import SaeError
 from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.sae import load as load_module
-from mosaic_sae.sae.load import fill_path, load_sae, locate_sae
+from mosaic_sae.sae.load import load_sae, locate_sae
 from mosaic_sae.sae.metadata import SaeMetadata, check_hook, hook_point, site_of
+from mosaic_sae.sae.paths import fill_path
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def test_the_path_is_filled_in(three_layers, make_sae):
     for layer in (3, 7, 11):
         sae = load_sae(block, layer, "16k", "resid_post")
         assert sae.fingerprint == make_sae("jumprelu", seed=layer).fingerprint
-        assert sae.metadata.name == "16k"
+        assert sae.metadata.name == f"layer_{layer}/16k"
 
 
 def test_placeholders():
@@ -123,7 +125,7 @@ def test_a_missing_folder_names_those_nearby(three_layers):
 
 
 def test_a_missing_folder_with_nothing_nearby(tmp_path):
-    with pytest.raises(SaeError, match=r"exists, but no SAE folder is in it"):
+    with pytest.raises(SaeError, match=r"exists, but no SAE folder of this format is in it"):
         load_sae(SaeBlock(path=str(tmp_path / "none")), 1, None, "resid_post")
 
 
@@ -170,3 +172,17 @@ def test_locating_imports_no_torch(three_layers):
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_the_block_states(write_folder, make_acts, tmp_path):
+    """L0 where the files state none; the normalisation in place of theirs, as SAELens's registry has it for some releases."""
+    folder = write_folder(tmp_path / "a", "standard")
+    plain = load_sae(SaeBlock(path=str(folder)), 3, None, "resid_post")
+    stated = load_sae(SaeBlock(path=str(folder), l0=41, normalize_activations="constant_norm_rescale"), 3, None, "resid_post")
+    assert (plain.metadata.l0, stated.metadata.l0) == (None, 41)
+    x = make_acts()
+    rescaled = x * (8**0.5 / x.norm(dim=-1, keepdim=True))
+    np.testing.assert_allclose(stated.encode(x).to_dense(24), plain.encode(rescaled).to_dense(24), rtol=1e-5, atol=1e-5)
+    about = {"sae_lens_version": "6.5.0", "hook_name": "blocks.3.hook_resid_post", "l0": 30}
+    own = write_folder(tmp_path / "b", metadata=about)
+    assert load_sae(SaeBlock(path=str(own), l0=41), 3, None, "resid_post").metadata.l0 == 30

@@ -220,21 +220,3 @@ def test_hook_z_folders(theirs, tmp_path):
         reconstruction = sae.decode(latents).flatten(-2)
     np.testing.assert_allclose(ours.encode(acts()).to_dense(D_SAE), latents.numpy(), **TOLERANCE)
     np.testing.assert_allclose(ours.decode(ours.encode(acts())).numpy(), reconstruction.numpy(), **TOLERANCE)
-
-
-def test_release_table_equals_the_registry(sae_lens):
-    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-
-    from mosaic_sae.sae.metadata import hook_point
-    from mosaic_sae.sae.releases import RELEASES
-
-    directory = get_pretrained_saes_directory()
-    for release in RELEASES:
-        theirs = directory[release.name]
-        assert theirs.repo_id == release.repo
-        assert {hook_point(name): path for name, path in theirs.saes_map.items()} == {
-            (layer, release.site): sae.path for layer, sae in release.saes.items()
-        }
-        assert {hook_point(name)[0]: factor for name, factor in theirs.norm_scaling_factor.items()} == {
-            layer: sae.norm_scaling_factor for layer, sae in release.saes.items() if sae.norm_scaling_factor is not None
-        }

@@ -87,18 +87,43 @@ class Chat(Block):
 
 
 class SaeBlock(Block):
-    """Where one SAE, or one per layer and width, is found. ``{layer}``, ``{width}`` and ``{site}`` in ``path`` are filled in."""
+    """Where one SAE, or one per layer and width, is found: a path, or a release and an id of SAELens's registry.
 
-    format: Literal["saelens", "sparsify", "dictionary_learning"] = "saelens"
-    """Library that wrote the folder."""
-    path: str
-    """A folder (with a repo: inside it), or "packaged/NAME" for one that ships with MOSAIC."""
+    ``{layer}``, ``{width}`` and ``{site}`` in ``path`` and ``sae_id`` are filled in.
+    """
+
+    format: Literal["saelens", "gemma_scope", "gemma_scope_2", "llama_scope", "qwen_scope", "sparsify", "dictionary_learning"] = "saelens"
+    """File format; a release states its own."""
+    path: str = ""
+    """A folder, or the one file of a qwen_scope SAE (with a repo: inside it), or "packaged/NAME" for one that ships with MOSAIC."""
     repo: str | None = None
     """Hugging Face repository that holds the folder; null = a local path."""
     revision: str | None = None
     """Commit, tag or branch of ``repo``."""
+    release: str | None = None
+    """Release in SAELens's registry, instead of path; needs the extra [saelens]."""
+    sae_id: str | None = None
+    """Id of the SAE in ``release``, e.g. "layer_{layer}/width_{width}/canonical"."""
     norm_scaling_factor: Annotated[float, Field(gt=0)] | None = None
     """Factor that activations were scaled by in training, for SAEs normalised by expected_average_only_in whose files lack it."""
+    normalize_activations: Literal["none", "layer_norm", "constant_norm_rescale"] | None = None
+    """How each token is normalised before encoding, for SAEs whose files say it wrongly; null = as they say."""
+    center_writing_weights: bool = False
+    """True for an SAE trained on a model with centred writing weights (TransformerLens): it reads activations minus their mean."""
+    l0: Annotated[float, Field(gt=0)] | None = None
+    """Mean active latents per token that the SAE's maker measured, for SAEs whose files do not say."""
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> SaeBlock:
+        if bool(self.release) != bool(self.sae_id):
+            raise ValueError("release and sae_id go together; name both, or neither")
+        if self.release and (self.path or self.repo or self.revision):
+            raise ValueError("release and sae_id say where the SAE is; path, repo and revision exclude them")
+        if not (self.release or self.path):
+            raise ValueError(
+                "path: missing; say where the SAE is, by a path (a folder; with repo, one inside it), or by release and sae_id"
+            )
+        return self
 
 
 class ModelEntry(Block):
@@ -127,12 +152,15 @@ class ModelEntry(Block):
 
     @model_validator(mode="after")
     def _widths_fill_the_path(self) -> ModelEntry:
-        if self.sae and "{width}" in self.sae.path and not self.widths:
-            raise ValueError("sae.path contains {width}, but widths is empty; list the widths")
-        if self.sae and "{width}" not in self.sae.path and len(self.widths) > 1:
-            raise ValueError("several widths, but sae.path has no {width} to tell them apart")
-        if self.sae and "{layer}" not in self.sae.path and len(self.layers) > 1:
-            raise ValueError("several layers, but sae.path has no {layer} to tell them apart")
+        if not self.sae:
+            return self
+        key, place = ("sae.sae_id", self.sae.sae_id) if self.sae.sae_id else ("sae.path", self.sae.path)
+        if "{width}" in place and not self.widths:
+            raise ValueError(f"{key} contains {{width}}, but widths is empty; list the widths")
+        if "{width}" not in place and len(self.widths) > 1:
+            raise ValueError(f"several widths, but {key} has no {{width}} to tell them apart")
+        if "{layer}" not in place and len(self.layers) > 1:
+            raise ValueError(f"several layers, but {key} has no {{layer}} to tell them apart")
         return self
 
 

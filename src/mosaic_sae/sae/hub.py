@@ -1,4 +1,4 @@
-"""Fetch the two files of an SAE from a Hugging Face repository: the local cache first, the network only for what is missing.
+"""Fetch the files of an SAE from a Hugging Face repository: the local cache first, the network only for what is missing.
 
 File by file, not as a snapshot: releases hold thousands of SAEs, and the small config decides whether the weights are wanted.
 """
@@ -14,12 +14,13 @@ _SECONDS_TO_ANSWER = 5
 
 
 def fetch_config(repo: str, subfolder: str, revision: str | None, sae_format: SaeFormat) -> Path:
-    """Return the folder that holds the SAE's config file; the weights need not be there yet.
+    """Return the folder that holds the SAE's config file, or the one file that is the SAE; the weights need not be there yet.
 
     Raises:
         SaeError: not cached and not reachable, no such repository, revision or file, or no access.
     """
-    return _fetch(repo, subfolder, sae_format.config_file, revision).parent
+    fetched = _fetch(repo, subfolder, sae_format.config_file, revision)
+    return (fetched, *fetched.parents)[len(PurePosixPath(sae_format.config_file).parts)]
 
 
 def fetch_weights(repo: str, subfolder: str, folder: Path, sae_format: SaeFormat) -> None:
@@ -68,7 +69,7 @@ def _reason(error: Exception, repo: str, filename: str, revision: str | None) ->
     if isinstance(error, errors.RevisionNotFoundError):
         return f"repository {repo} has no revision '{revision}'. Check sae.revision"
     if isinstance(error, errors.RemoteEntryNotFoundError):
-        return f"repository {repo} has no file {filename}. Check sae.path, which is a folder inside the repository"
+        return f"repository {repo} has no file {filename}. Check sae.path, a folder (or the SAE's one file) inside it, and sae.format"
     if isinstance(error, errors.HfHubHTTPError):
         return f"the hub answered with an error: {error}"
     if isinstance(error, errors.OfflineModeIsEnabled):

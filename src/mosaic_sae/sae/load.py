@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import logging
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ from mosaic_sae.config.schema import SaeBlock
 from mosaic_sae.errors import SaeError, unknown_name
 from mosaic_sae.sae.formats import FORMATS, SaeFormat
 from mosaic_sae.sae.hub import fetch_config, fetch_weights
-from mosaic_sae.sae.metadata import check_hook
+from mosaic_sae.sae.metadata import check_hook, site_of
+from mosaic_sae.sae.paths import fill_path
 
 if TYPE_CHECKING:
     from mosaic_sae.sae.base import SparseAutoencoder
@@ -22,12 +23,15 @@ logger = logging.getLogger(__name__)
 PACKAGED_FOLDER = Path(__file__).parent / "packaged"
 _PACKAGED = "packaged/"
 _MOST_LISTED = 8
+# Sites of the residual stream, and of what blocks add to it.
+_WRITTEN = ("resid_pre", "resid_mid", "resid_post", "mlp_out", "attn_out")
 
 
 def load_sae(block: SaeBlock, layer: int, width: str | None, site: str) -> SparseAutoencoder:
     """Load the SAE of one layer, width and location; the block's own place is all that is looked at.
 
-    The config is read first: an SAE of another layer or location is refused before its weights are read or downloaded.
+    The config is read first: an SAE of another layer or location is refused before its weights are read, and before they are
+    downloaded where they are a file of their own.
 
     Args:
         block: where it is; ``{layer}``, ``{width}`` and ``{site}`` in ``path`` are filled in.
@@ -46,14 +50,38 @@ def load_sae(block: SaeBlock, layer: int, width: str | None, site: str) -> Spars
         logger.warning(f"SAE {name} does not say which layer and site it was trained on; it is used at layer {layer}, {site} as asked.")
     if block.repo:
         fetch_weights(block.repo, fill_path(block.path, layer, width, site), folder, sae_format)
-    return sae_format.read(folder, name, block.norm_scaling_factor)
+    sae = sae_format.read(folder, name, block.norm_scaling_factor)
+    l0 = block.l0 if sae.metadata.l0 is None else sae.metadata.l0
+    sae = dataclasses.replace(
+        sae,
+        metadata=dataclasses.replace(sae.metadata, l0=l0),
+        normalize_activations=block.normalize_activations or sae.normalize_activations,
+    )
+    centred = block.center_writing_weights or metadata.center_writing_weights
+    return _centred(sae, site_of(metadata, site)) if centred else sae
+
+
+def _centred(sae: SparseAutoencoder, site: str) -> SparseAutoencoder:
+    """Let an SAE of a model with centred writing weights read the model as it is published.
+
+    Centring W_E and every matrix that writes to the residual stream takes the mean over d_model away from what is written
+    and from the stream, and changes nothing else: norms take it away as well.
+    """
+    if site not in _WRITTEN or sae.normalize_activations == "layer_norm":
+        return sae
+    if sae.normalize_activations not in {"none", "centre"}:
+        raise SaeError(
+            f"SAE '{sae.metadata.name}' was trained on a model with centred writing weights and is normalised by "
+            f"{sae.normalize_activations}, which cannot be read together. Choose an SAE of the model as it is published."
+        )
+    return dataclasses.replace(sae, normalize_activations="centre")
 
 
 def locate_sae(block: SaeBlock, layer: int, width: str | None, site: str) -> tuple[Path, str]:
-    """Return (folder, name for people); from the hub only the config file is fetched.
+    """Return (folder, name for people), or (file, name) for a format of one file; from the hub only the config file is fetched.
 
     Raises:
-        SaeError: no such folder, or a file of the format is missing in it.
+        SaeError: nothing there, or a file of the format is missing.
     """
     sae_format: SaeFormat = FORMATS.load(block.format)
     path = fill_path(block.path, layer, width, site)
@@ -67,7 +95,9 @@ def locate_sae(block: SaeBlock, layer: int, width: str | None, site: str) -> tup
             raise SaeError(unknown_name("packaged SAE", name, present))
     else:
         folder = Path(path).expanduser()
-        name = folder.resolve().name
+        name = _local_name(folder, block.path)
+        if sae_format.file_pattern:
+            return _the_file(folder, block, layer, sae_format), name
         if not folder.is_dir():
             raise SaeError(f"No SAE folder {folder} (sae.path '{block.path}', layer {layer}).{_nearest_folders(folder, sae_format)}")
     missing = [file for file in (sae_format.config_file, sae_format.weights_file) if not (folder / file).is_file()]
@@ -80,23 +110,25 @@ def locate_sae(block: SaeBlock, layer: int, width: str | None, site: str) -> tup
     return folder, name
 
 
-def fill_path(path: str, layer: int, width: str | None, site: str) -> str:
-    """Fill ``{layer}``, ``{width}`` and ``{site}`` in.
+def _local_name(folder: Path, template: str) -> str:
+    """Name a local SAE by its path from the first part that differs between layers and widths, so that no two share a name."""
+    parts = Path(template).parts
+    first = next((index for index, part in enumerate(parts) if "{" in part), len(parts) - 1)
+    return "/".join(folder.resolve().parts[first - len(parts) :])
 
-    Raises:
-        SaeError: another placeholder, or ``{width}`` without a width.
-    """
-    values = {"layer": str(layer), "width": width, "site": site}
 
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in values:
-            raise SaeError(f"sae.path '{path}': {unknown_name('placeholder', match[1], values)}")
-        filled = values[match[1]]
-        if filled is None:
-            raise SaeError(f"sae.path '{path}' has {{width}}, but the model entry lists no widths.")
-        return filled
-
-    return re.sub(r"\{(\w*)\}", value, path).rstrip("/")
+def _the_file(path: Path, block: SaeBlock, layer: int, sae_format: SaeFormat) -> Path:
+    """Return the file that ``path`` names, or the one in the folder that it names."""
+    found = sorted(path.glob(sae_format.file_pattern)) if path.is_dir() else [path]
+    if len(found) == 1 and found[0].is_file():
+        return found[0]
+    if path.is_dir():
+        holds = f"holds {len(found)} of them: {', '.join(one.name for one in found[:_MOST_LISTED])}" if found else "holds none"
+        raise SaeError(
+            f"Format '{block.format}' is one file, {sae_format.file_pattern}, but the folder {path} {holds}. Name the file in sae.path."
+        )
+    nearby = _nearest_folders(path, sae_format)
+    raise SaeError(f"No SAE file {path} (sae.path '{block.path}', layer {layer}).{nearby}")
 
 
 def _nearest_folders(folder: Path, sae_format: SaeFormat) -> str:
@@ -104,10 +136,14 @@ def _nearest_folders(folder: Path, sae_format: SaeFormat) -> str:
     existing = next((parent for parent in folder.absolute().parents if parent.is_dir()), None)
     if existing is None or existing == Path(existing.anchor):
         return ""
-    found = [match.parent for depth in ("*", "*/*") for match in existing.glob(f"{depth}/{sae_format.config_file}")]
+    if sae_format.file_pattern:
+        found = [match for depth in ("", "*/") for match in existing.glob(depth + sae_format.file_pattern)]
+    else:
+        found = [match.parent for depth in ("*", "*/*") for match in existing.glob(f"{depth}/{sae_format.config_file}")]
+    kind = "file" if sae_format.file_pattern else "folder"
     if not found:
-        return f" {existing} exists, but no SAE folder is in it."
+        return f" {existing} exists, but no SAE {kind} of this format is in it."
     wanted = str(folder.absolute())
     found.sort(key=lambda one: (-difflib.SequenceMatcher(None, wanted, str(one)).ratio(), str(one)))
     listed = ", ".join(str(one) for one in found[:_MOST_LISTED])
-    return f" SAE folders nearby: {listed}" + (f" and {len(found) - _MOST_LISTED} more." if len(found) > _MOST_LISTED else ".")
+    return f" SAE {kind}s nearby: {listed}" + (f" and {len(found) - _MOST_LISTED} more." if len(found) > _MOST_LISTED else ".")

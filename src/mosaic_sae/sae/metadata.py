@@ -28,6 +28,8 @@ class SaeMetadata:
     """Tokens with a larger activation norm (massive activations) were left out of training."""
     l0: float | None = None
     """Mean number of active latents per token that its maker measured."""
+    center_writing_weights: bool = False
+    """Whether it was trained on a model with centred weights: on activations minus their mean over d_model."""
 
 
 def hook_point(hook_name: str) -> tuple[int, str] | None:

@@ -17,22 +17,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SaeFormat:
-    """How one kind of SAE folder is read."""
+    """How one kind of SAE is read: from a folder, or from one file of any name."""
 
     config_file: str
-    """The small file that describes the SAE; it is fetched first."""
+    """The small file that describes the SAE, inside its folder; it is fetched first. Empty: the SAE is one file, which the path names."""
     weights_file: str
-    """The file with the arrays."""
+    """The file with the arrays, inside the folder; may be the config file itself."""
     read_metadata: Callable[[Path, str], SaeMetadata]
-    """(folder, name) -> metadata, without the weights and without torch."""
+    """(folder or file, name) -> metadata, without loading arrays and without torch."""
     read: Callable[[Path, str, float | None], SparseAutoencoder]
-    """(folder, name, norm_scaling_factor or None) -> the SAE, on the CPU."""
+    """(folder or file, name, norm_scaling_factor or None) -> the SAE, on the CPU."""
+    file_pattern: str = ""
+    """What the one file of a format without config file is called, e.g. "layer*.sae.pt"."""
 
 
 FORMATS = Registry(
     "SAE format",
     {
         "dictionary_learning": "mosaic_sae.sae.formats.dictionary_learning:FORMAT",
+        "gemma_scope": "mosaic_sae.sae.formats.gemma_scope:FORMAT",
+        "gemma_scope_2": "mosaic_sae.sae.formats.gemma_scope_2:FORMAT",
+        "llama_scope": "mosaic_sae.sae.formats.llama_scope:FORMAT",
+        "qwen_scope": "mosaic_sae.sae.formats.qwen_scope:FORMAT",
         "saelens": "mosaic_sae.sae.formats.saelens:FORMAT",
         "sparsify": "mosaic_sae.sae.formats.sparsify:FORMAT",
     },

@@ -69,9 +69,10 @@ def parse_config(raw: Mapping[str, Any], name: str, where: str) -> SaelensConfig
     apply_b_dec = flag(fields, "apply_b_dec_to_input", not is_transcoder, where)
     if is_transcoder and apply_b_dec:
         raise SaeError(f"{where}: a transcoder's b_dec is of its output; apply_b_dec_to_input must be false.")
-    if about.get("model_from_pretrained_kwargs"):
+    changes = about.get("model_from_pretrained_kwargs") or {}
+    if changes.keys() - {"center_writing_weights"}:
         logger.warning(
-            f"SAE {where} was trained on a model loaded with {about['model_from_pretrained_kwargs']}; "
+            f"SAE {where} was trained on a model loaded with {changes}; "
             "MOSAIC reads the model as it is published, so reconstructions may be worse."
         )
     return SaelensConfig(
@@ -95,6 +96,7 @@ def parse_config(raw: Mapping[str, Any], name: str, where: str) -> SaelensConfig
             context_size=None if about.get("context_size") is None else whole_number(about, "context_size", where),
             max_norm=positive(about, "max_norm", where),
             l0=positive(about, "l0", where),
+            center_writing_weights=flag(changes, "center_writing_weights", False, where),
         ),
     )
 
