@@ -106,7 +106,7 @@ class SaeBlock(Block):
     """Id of the SAE in ``release``, e.g. "layer_{layer}/width_{width}/canonical"."""
     norm_scaling_factor: Annotated[float, Field(gt=0)] | None = None
     """Factor that activations were scaled by in training, for SAEs normalised by expected_average_only_in whose files lack it."""
-    normalize_activations: Literal["none", "layer_norm", "constant_norm_rescale"] | None = None
+    normalize_activations: Literal["none", "layer_norm", "constant_norm_rescale", "centre"] | None = None
     """How each token is normalised before encoding, for SAEs whose files say it wrongly; null = as they say."""
     center_writing_weights: bool = False
     """True for an SAE trained on a model with centred writing weights (TransformerLens): it reads activations minus their mean."""

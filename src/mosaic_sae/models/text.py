@@ -97,6 +97,12 @@ class TextModel:
             raise ModelError(f"The model {self.name} ran without reaching {', '.join(missing)}.")
         return found
 
+    def module_read(self, point: HookPoint) -> str:
+        """Say which module's input or output is taken at ``point``, e.g. "output of layers.5"."""
+        tap = self._taps[point]
+        name = next(name for name, module in self.model.named_modules() if module is tap.module)
+        return f"{'input' if tap.reads_input else 'output'} of {name}"
+
     def tokenise(self, texts: list[str], policy: TokenPolicy) -> TokenisedTexts:
         """Tokenise texts with this model's tokenizer."""
         return tokenise(self.tokenizer, texts, policy)

@@ -60,7 +60,7 @@ class SparseAutoencoder:
     rescale_acts_by_decoder_norm: bool = False
     """Whether latents are measured as if decoder directions had norm 1, topk only."""
     normalize_activations: str = "none"
-    """none, layer_norm or constant_norm_rescale."""
+    """none, layer_norm, constant_norm_rescale or centre."""
     apply_b_dec_to_input: bool = True
     """Whether b_dec is subtracted before encoding."""
     is_transcoder: bool = False
@@ -197,12 +197,13 @@ class SparseAutoencoder:
         # The output of a transcoder is at another hook point: what normalised the input says nothing about it.
         if self.normalize_activations == "none" or self.is_transcoder:
             return reconstruction
-        if latents.scale is None:
+        if latents.scale is None and latents.offset is None:
             raise SaeError(
                 f"SAE '{self.metadata.name}' normalises every token ({self.normalize_activations}); "
                 "these latents do not carry the tokens' scales, so they cannot be decoded. Encode the activations again."
             )
-        reconstruction *= self._on_device(latents.scale)[:, None]
+        if latents.scale is not None:
+            reconstruction *= self._on_device(latents.scale)[:, None]
         if latents.offset is not None:
             reconstruction += self._on_device(latents.offset)[:, None]
         return reconstruction

@@ -50,15 +50,20 @@ def load_sae(block: SaeBlock, layer: int, width: str | None, site: str) -> Spars
         logger.warning(f"SAE {name} does not say which layer and site it was trained on; it is used at layer {layer}, {site} as asked.")
     if block.repo:
         fetch_weights(block.repo, fill_path(block.path, layer, width, site), folder, sae_format)
-    sae = sae_format.read(folder, name, block.norm_scaling_factor)
-    l0 = block.l0 if sae.metadata.l0 is None else sae.metadata.l0
-    sae = dataclasses.replace(
-        sae,
-        metadata=dataclasses.replace(sae.metadata, l0=l0),
-        normalize_activations=block.normalize_activations or sae.normalize_activations,
-    )
+    sae = _with_stated(sae_format.read(folder, name, block.norm_scaling_factor), block)
     centred = block.center_writing_weights or metadata.center_writing_weights
     return _centred(sae, site_of(metadata, site)) if centred else sae
+
+
+def _with_stated(sae: SparseAutoencoder, block: SaeBlock) -> SparseAutoencoder:
+    """Add what the block says: the L0 where the files state none, and the normalisation in place of theirs."""
+    if block.l0 is None and block.normalize_activations is None:
+        return sae
+    return dataclasses.replace(
+        sae,
+        metadata=dataclasses.replace(sae.metadata, l0=block.l0 if sae.metadata.l0 is None else sae.metadata.l0),
+        normalize_activations=block.normalize_activations or sae.normalize_activations,
+    )
 
 
 def _centred(sae: SparseAutoencoder, site: str) -> SparseAutoencoder:

@@ -1,7 +1,8 @@
 """What an SAE does to an activation before encoding, and how decoding undoes it.
 
 Conventions of SAELens 6: "layer_norm" divides by the unbiased standard deviation plus 1e-5 but multiplies back by the
-deviation alone; "constant_norm_rescale" gives every token the norm sqrt(d_model).
+deviation alone; "constant_norm_rescale" gives every token the norm sqrt(d_model). "centre", a name of ours, takes the mean over
+d_model away: what a model with centred writing weights (TransformerLens) has in its residual stream.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 
 from mosaic_sae.errors import SaeError, unknown_name
 
-NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale", "expected_average_only_in")
+NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale", "centre", "expected_average_only_in")
 """What a file may name. The last is a fixed factor; it is folded into the weights when the file is read."""
 
 _LAYER_NORM_EPSILON = 1e-5
@@ -48,6 +49,9 @@ def normalise(acts: torch.Tensor, kind: str) -> Normalised:
     if kind == "constant_norm_rescale":
         scale = acts.norm(dim=-1, keepdim=True) / acts.shape[-1] ** 0.5
         return Normalised(acts / scale, scale, None)
+    if kind == "centre":
+        offset = acts.mean(dim=-1, keepdim=True)
+        return Normalised(acts - offset, None, offset)
     return Normalised(acts, None, None)
 
 
