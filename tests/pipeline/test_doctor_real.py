@@ -118,7 +118,7 @@ def test_another_models_weights_are_named(examine) -> None:
         return {"W_enc": weights["W_enc"][order], "W_dec": weights["W_dec"][:, order], "b_dec": weights["b_dec"][order]}
 
     found = examine(arrays=shuffled)
-    assert "no layer nearby and no other convention does clearly better" in problems(found)[0]
+    assert "no layer nearby or other convention does clearly better" in problems(found)[0]
     assert "another model" in remedies(found)
 
 

@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mosaic_sae.errors import ModelError
 from mosaic_sae.models.text import TextModel
+from mosaic_sae.pipeline.signs import N_TEXTS
 from mosaic_sae.sae.formats import saelens
 from mosaic_sae.store.format import read_manifest
 from mosaic_sae.store.reader import DenseStore, LatentStore, TokenStore
@@ -207,4 +208,4 @@ def test_one_pass_serves_all_layers_and_saes(run_extract, toy_texts, tiny_model:
     entry = {"name": str(tiny_model), "layers": [0, 2], "sae": {"path": str(tmp_path / "layer_{layer}")}}
     _, where = run_extract(make_examples(toy_texts), models=[entry])
     assert len(where.latents) == 4
-    assert sum(rows) == len(toy_texts)
+    assert sum(rows) == N_TEXTS + len(toy_texts)

@@ -89,13 +89,16 @@ def findings(measured: Measured, layer: int) -> list[Finding]:
         fit = _better_way(measured, layer, base)
         found += fit
         if base < POOR_FIT and not fit:
-            found.append(
-                Finding(
-                    "problem",
-                    f"The SAE explains {_share(base)} of the variance, and no layer nearby and no other convention does clearly better.",
-                    "Probably it belongs to another model, another site or other weights than these. Check where it was trained.",
+            if not measured.layers:
+                found.append(Finding("problem", f"The SAE explains {_share(base)} of the variance.", "mosaic doctor says why."))
+            else:
+                found.append(
+                    Finding(
+                        "problem",
+                        f"The SAE explains {_share(base)} of the variance, and no layer nearby or other convention does clearly better.",
+                        "Probably it belongs to another model, another site or other weights than these. Check where it was trained.",
+                    )
                 )
-            )
     return found + _other_model(measured) + _sparsity(measured, quality) + _massive(measured)
 
 

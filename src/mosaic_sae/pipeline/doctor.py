@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 
 from mosaic_sae.config.schema import Experiment, ModelEntry
 from mosaic_sae.errors import MosaicError, SaeError
 from mosaic_sae.models.hook_points import HookPoint, find_hook_point
 from mosaic_sae.models.text import TextModel
-from mosaic_sae.models.tokenise import TokenisedTexts, TokenPolicy, make_batches
-from mosaic_sae.pipeline.diagnosis import Alternative, Finding, Measured, Norms, findings
-from mosaic_sae.pipeline.forward import padded, token_budget
+from mosaic_sae.models.tokenise import TokenisedTexts, TokenPolicy
+from mosaic_sae.pipeline.diagnosis import Alternative, Finding, Measured, findings
 from mosaic_sae.pipeline.readings import ModelReadings, Reading, resolve_model
+from mosaic_sae.pipeline.signs import Activations, activations, first_tokens, norms_of
 from mosaic_sae.sae.base import SparseAutoencoder
 from mosaic_sae.sae.quality import Quality, QualityMeter
 from mosaic_sae.sae.suspects import suspects
@@ -28,7 +25,6 @@ logger = logging.getLogger(__name__)
 _LAYERS_EACH_WAY = 2
 # Enough for three digits of explained variance; a wide SAE is measured some fifteen times.
 _MOST_TOKENS = 3000
-_MASSIVE = 10.0
 
 
 @dataclass(frozen=True)
@@ -42,20 +38,6 @@ class Diagnosis:
     def fits(self) -> bool:
         """Whether no problem was found."""
         return all(finding.level != "problem" for finding in self.findings)
-
-
-@dataclass(frozen=True)
-class Activations:
-    """Activations of some texts at one hook point."""
-
-    acts: torch.Tensor
-    """float32 [n d] of the tokens that count, are finite and lie below the norm limit."""
-    rows: np.ndarray
-    """bool [n_all]: which of all tokens that count these are."""
-    first: np.ndarray
-    """float64 [n_texts]: norm of each text's first token."""
-    norms: np.ndarray
-    """float64 [n_all]: norm of every token that counts, before the limit."""
 
 
 def diagnose(experiment: Experiment, entry: ModelEntry, texts: list[str]) -> list[Diagnosis]:
@@ -83,7 +65,8 @@ def _examine(model: ModelReadings, reading: Reading, texts: list[str], device: s
     loaded = TextModel(model.located, points, device, model.dtype, model.loading)
     tokenised = _few_tokens(loaded.tokenise(texts, model.policy))
     limit = model.max_norm[reading.point]
-    at = activations(loaded, tokenised, limit)
+    limits: dict[HookPoint, float | None] = dict.fromkeys(points, limit)
+    at = activations(loaded, tokenised, limits)
     sae = reading.sae.to(loaded.device)
 
     def fit(one: SparseAutoencoder, near: int, seen: dict[HookPoint, Activations]) -> Quality | None:
@@ -117,52 +100,9 @@ def _examine(model: ModelReadings, reading: Reading, texts: list[str], device: s
                 if (found := _tried(one.sae, own, at[HookPoint(layer, target)] if target else None))
                 and found.explained_variance is not None
             ],
-            other_bos=_with_other_bos(loaded, texts, model.policy, limit, sae, reading.point, target),
+            other_bos=_with_other_bos(loaded, texts, model.policy, limits, sae, reading.point, target),
         )
     return Diagnosis(measured, findings(measured, layer))
-
-
-def activations(model: TextModel, texts: TokenisedTexts, limit: float | None) -> dict[HookPoint, Activations]:
-    """Run texts and keep the tokens that count, at every hook point of the model."""
-    parts: dict[HookPoint, list[tuple[torch.Tensor, np.ndarray]]] = {point: [] for point in model.points}
-    for rows, captured in _batches(model, texts):
-        counts = np.zeros(next(iter(captured.values())).shape[:2], dtype=bool)
-        for line, row in zip(counts, rows, strict=True):
-            line[: len(texts.counts[row])] = texts.counts[row]
-        for point, acts in captured.items():
-            wide = acts.float()
-            parts[point].append((wide[torch.from_numpy(counts).to(wide.device)].cpu(), wide[:, 0].norm(dim=-1).cpu().double().numpy()))
-    found = {}
-    for point, pieces in parts.items():
-        acts = torch.cat([acts for acts, _ in pieces])
-        norms = acts.norm(dim=-1).double().numpy()
-        kept = np.isfinite(norms) & (norms <= (np.inf if limit is None else limit))
-        found[point] = Activations(acts[torch.from_numpy(kept)], kept, np.concatenate([first for _, first in pieces]), norms)
-    return found
-
-
-def norms_of(at: Activations) -> Norms | None:
-    """Summarise norms; None when no token is finite. Tokens beyond the norm limit do not count any more."""
-    kept = at.norms[at.rows]
-    if not len(kept):
-        return None
-    median = float(np.median(kept))
-    return Norms(float(np.mean(at.first)), median, float(np.mean(kept > _MASSIVE * median)))
-
-
-def first_tokens(model: TextModel, texts: TokenisedTexts, n: int = 5) -> list[dict[str, Any]]:
-    """Return the first tokens of the first text: id, piece and whether it counts."""
-    ids = texts.ids[0][:n].tolist()
-    pieces = model.tokenizer.convert_ids_to_tokens(ids)
-    return [
-        {"id": number, "piece": str(piece), "counts": bool(counts)}
-        for number, piece, counts in zip(ids, pieces, texts.counts[0][:n], strict=True)
-    ]
-
-
-def _batches(model: TextModel, texts: TokenisedTexts) -> Iterator[tuple[np.ndarray, dict[HookPoint, torch.Tensor]]]:
-    for rows in make_batches(texts.lengths, None, token_budget(model.device.type)):
-        yield rows, model.capture(padded([texts.ids[row] for row in rows], model.tokenizer.pad_token_id or 0))
 
 
 def _few_tokens(texts: TokenisedTexts) -> TokenisedTexts:
@@ -213,7 +153,7 @@ def _with_other_bos(
     model: TextModel,
     texts: list[str],
     policy: TokenPolicy,
-    limit: float | None,
+    limits: dict[HookPoint, float | None],
     sae: SparseAutoencoder,
     point: HookPoint,
     target: str | None,
@@ -221,6 +161,6 @@ def _with_other_bos(
     if model.tokenizer.bos_token_id is None or policy.chat is not None:
         return None
     other = dataclasses.replace(policy, prepend_bos=not policy.prepend_bos)
-    at = activations(model, _few_tokens(model.tokenise(texts, other)), limit)
+    at = activations(model, _few_tokens(model.tokenise(texts, other)), limits)
     found = _quality(sae, at[point], at[HookPoint(point.layer, target)] if target else None)
     return found.explained_variance if found else None

@@ -19,6 +19,7 @@ from mosaic_sae.models.text import TextModel
 from mosaic_sae.models.tokenise import TokenisedTexts
 from mosaic_sae.pipeline.forward import run_rows
 from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces
+from mosaic_sae.pipeline.signs import N_TEXTS, activations, write_signs
 from mosaic_sae.pipeline.sinks import TokenBatch, from_stored
 from mosaic_sae.pipeline.targets import ShardFiller, Target, make_targets
 from mosaic_sae.store.reader import ActivationStore
@@ -43,9 +44,9 @@ def extract(model: ModelReadings, examples: Examples, places: StorePlaces, setti
         _write_examples(examples, places)
         targets = make_targets(model, examples, places, settings)
         if not settings.act_only:
-            _Pass(model, examples, settings).run(targets.tokens, targets.final)
+            _Pass(model, examples, places, settings).run(targets.tokens, targets.final)
             return
-        _Pass(model, examples, settings).run(targets.tokens, targets.activations)
+        _Pass(model, examples, places, settings).run(targets.tokens, targets.activations)
         for point in model.points:
             _encode_stored(model, places, point, [target for target in targets.final if target.point == point])
 
@@ -54,7 +55,7 @@ def keep_activations(model: ModelReadings, examples: Examples, places: StorePlac
     """Make the stores of token ids and token-level activations complete, and nothing else."""
     with _only_one_writer(places):
         targets = make_targets(model, examples, places, settings)
-        _Pass(model, examples, settings).run(targets.tokens, targets.activations)
+        _Pass(model, examples, places, settings).run(targets.tokens, targets.activations)
 
 
 def is_extracted(model: ModelReadings, examples: Examples, places: StorePlaces, settings: Settings) -> bool:
@@ -83,8 +84,8 @@ def _write_examples(examples: Examples, places: StorePlaces) -> None:
 class _Pass:
     """The forward pass; the model is loaded only when a shard is missing."""
 
-    def __init__(self, model: ModelReadings, examples: Examples, settings: Settings) -> None:
-        self._readings, self._examples, self._settings = model, examples, settings
+    def __init__(self, model: ModelReadings, examples: Examples, places: StorePlaces, settings: Settings) -> None:
+        self._readings, self._examples, self._places, self._settings = model, examples, places, settings
 
     def run(self, tokens: StoreWriter, targets: list[Target]) -> None:
         """Write every missing shard of the token store and of the targets, then the manifests."""
@@ -95,6 +96,8 @@ class _Pass:
             keep_freed_memory()
             readings = self._readings
             model = TextModel(readings.located, readings.points, self._settings.device, readings.dtype, readings.loading)
+            if 0 in shards:
+                self._write_signs(model)
             total = sum(stop - start for start, stop in (tokens.ranges[number] for number in shards))
             with Progress(f"Extracting {self._examples.name} with {self._readings.located.name}", total, "texts") as progress:
                 for number in shards:
@@ -104,6 +107,12 @@ class _Pass:
         for writer, missing in [(tokens, lacking_tokens), *((target.writer, missing) for target, missing in lacking)]:
             if missing or not writer.is_complete:
                 writer.finish()
+
+    def _write_signs(self, model: TextModel) -> None:
+        """Look at what is read on the first few texts; written before the first shard is."""
+        texts = model.tokenise(self._examples.texts[:N_TEXTS], self._readings.policy)
+        for point, at in activations(model, texts, self._readings.max_norm).items():
+            write_signs(self._places.activations[point].folder, model, point, texts, at)
 
     def _run_shard(
         self, model: TextModel, number: int, tokens: StoreWriter | None, rows: tuple[int, int], targets: list[Target], progress: Progress
@@ -115,7 +124,7 @@ class _Pass:
         if not targets:
             progress.add(stop - start)
             return
-        filler = ShardFiller(number, stop - start, targets, model.name)
+        filler = ShardFiller(number, stop - start, targets, model.name, self._places)
         batch_size = None if self._settings.batch_size == "auto" else self._settings.batch_size
         for n_rows, batches in run_rows(model, texts, self._examples.ids[start:stop], batch_size):
             filler.add(batches)
@@ -143,7 +152,7 @@ def _encode_stored(model: ModelReadings, places: StorePlaces, point: HookPoint, 
     with Progress(f"Encoding at {point}", store.n_rows, "texts") as progress:
         for number, (_, shard) in enumerate(store.iter_shards()):
             n_rows = len(shard.row_offsets) - 1
-            filler = ShardFiller(number, n_rows, [target for target, missing in lacking if number in missing], model.located.name)
+            filler = ShardFiller(number, n_rows, [target for target, missing in lacking if number in missing], model.located.name, places)
             rows = np.repeat(np.arange(n_rows), np.diff(shard.row_offsets))
             filler.add({point: TokenBatch(from_stored(shard.activations), rows, shard.positions)})
             filler.write()

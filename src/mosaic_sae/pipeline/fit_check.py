@@ -1,4 +1,4 @@
-"""The sanity check of every extraction: does each SAE describe the activations of the first shard?"""
+"""The doctor's short form, at the start of every extraction: does each SAE describe the activations of the first shard?"""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mosaic_sae.fsio import read_json, write_json
+from mosaic_sae.pipeline.diagnosis import Measured, Norms, findings
 from mosaic_sae.pipeline.readings import Reading, StorePlaces
 from mosaic_sae.sae.quality import Quality
 
 logger = logging.getLogger(__name__)
 
 _FILE = "quality.json"
-# Below this share of explained variance an SAE hardly describes the activations it is given.
-_POOR_FIT = 0.5
 
 
 def check_path(folder: Path) -> Path:
@@ -24,21 +23,42 @@ def check_path(folder: Path) -> Path:
 
 
 def read_check(places: StorePlaces, name: str) -> dict[str, Any]:
-    """Return the check of one reading: fvu, explained_variance, l0, dead_share, n_tokens."""
+    """Return the check of one reading: fvu, explained_variance, l0, dead_share, n_tokens, stated_l0, findings."""
     result: dict[str, Any] = read_json(check_path(places.latents[name].folder))
     return result
 
 
-def report_fit(quality: Quality, reading: Reading, model_name: str, folder: Path) -> None:
-    """Write the check beside its store, log it, and warn where the SAE does not fit."""
-    write_json(check_path(folder), dataclasses.asdict(quality))
-    sparsity = f"L0 {quality.l0:.1f} on {quality.n_tokens:,} tokens"
-    if quality.explained_variance is None:
-        logger.info(f"{reading.name} at {reading.point}: {sparsity}; a transcoder, whose prediction is not checked")
-        return
-    logger.info(f"{reading.name} at {reading.point}: explained variance {quality.explained_variance:.3f}, {sparsity}")
-    if quality.explained_variance < _POOR_FIT and not reading.is_control:
-        logger.warning(
-            f"The SAE {reading.name} explains only {quality.explained_variance:.0%} of the variance at {reading.point} of {model_name}. "
-            "Probably the layer, the normalisation or the model is not the one it was trained on."
-        )
+def report_fit(quality: Quality, reading: Reading, model_name: str, signs: dict[str, Any], folder: Path) -> None:
+    """Write the check beside its store, log it, and warn of what is wrong.
+
+    Args:
+        quality: of the first shard.
+        reading: the SAE.
+        model_name: of the model.
+        signs: of the hook point (``signs.read_signs``).
+        folder: of the latent store.
+    """
+    about = reading.sae.metadata
+    measured = Measured(
+        sae=reading.name,
+        model=model_name,
+        point=str(reading.point),
+        module=signs["module"],
+        dtype=signs["dtype"],
+        tokens={},
+        first_tokens=signs["first_tokens"],
+        n_texts=0,
+        quality=quality,
+        n_not_finite=0,  # else the pass would have stopped
+        norms=Norms(**signs["norms"]) if signs["norms"] else None,
+        stated={"model_name": about.model_name, "l0": about.l0, "prepend_bos": about.prepend_bos},
+    )
+    found = [] if reading.is_control else findings(measured, reading.point.layer)
+    check = dataclasses.asdict(quality) | {"stated_l0": about.l0, "findings": [dataclasses.asdict(finding) for finding in found]}
+    write_json(check_path(folder), check)
+    fit = "a transcoder, whose prediction is not checked" if quality.explained_variance is None else f"{quality.explained_variance:.3f}"
+    where = f"{reading.name} at {reading.point}"
+    logger.info(f"{where}: explained variance {fit}, L0 {quality.l0:.1f} on {quality.n_tokens:,} tokens")
+    for finding in found:
+        if finding.level == "problem":
+            logger.warning(f"{where} of {model_name}: {finding.text} {finding.remedy}")

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 # Padded tokens in one pass. Small batches keep a CPU's caches warm; a GPU wants large ones.
 _CPU_TOKENS, _GPU_TOKENS = 1024, 16384
 
-_Placed: TypeAlias = tuple[int, Piece]
+Placed: TypeAlias = tuple[int, Piece]
 """A row within the shard, and what is run of it."""
 
 
@@ -36,7 +36,7 @@ def run_rows(
     budget = token_budget(model.device.type)
     for rows in make_batches(texts.lengths[whole], batch_size, budget):
         pieces = [(int(row), texts.pieces[row][0]) for row in whole[rows]]
-        for part, captured in _with_backoff(model, pieces):
+        for part, captured in with_backoff(model, pieces):
             yield len(part), {point: _counted_tokens(acts, part, ids, point) for point, acts in captured.items()}
     for row in np.flatnonzero(texts.windowed):
         windows = [(int(row), piece) for piece in texts.pieces[row]]
@@ -44,12 +44,17 @@ def run_rows(
         # Windows have one length but for the last, so batches keep their order, and the row's tokens theirs.
         parts: list[dict[HookPoint, TokenBatch]] = []
         for places in make_batches(np.full(len(windows), sizes.max()), batch_size, budget):
-            for part, captured in _with_backoff(model, [windows[place] for place in places]):
+            for part, captured in with_backoff(model, [windows[place] for place in places]):
                 parts.append({point: _counted_tokens(acts, part, ids, point) for point, acts in captured.items()})
         yield 1, {point: join([batches[point] for batches in parts]) for point in model.points}
 
 
-def _with_backoff(model: TextModel, pieces: list[_Placed]) -> Iterator[tuple[list[_Placed], dict[HookPoint, torch.Tensor]]]:
+def with_backoff(model: TextModel, pieces: list[Placed]) -> Iterator[tuple[list[Placed], dict[HookPoint, torch.Tensor]]]:
+    """Run pieces as one batch, in halves where memory is short; yield the pieces of each pass with what was captured.
+
+    Raises:
+        ModelError: one piece alone does not fit into memory.
+    """
     try:
         captured = model.capture(padded([piece.ids for _, piece in pieces], model.tokenizer.pad_token_id or 0))
     except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -69,7 +74,7 @@ def _with_backoff(model: TextModel, pieces: list[_Placed]) -> Iterator[tuple[lis
     logger.warning("Out of memory with %d texts at once; trying two halves.", len(pieces))
     middle = len(pieces) // 2
     for half in (pieces[:middle], pieces[middle:]):
-        yield from _with_backoff(model, half)
+        yield from with_backoff(model, half)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -90,7 +95,7 @@ def padded(ids: list[np.ndarray], pad: int) -> torch.Tensor:
     return torch.from_numpy(batch)
 
 
-def _counted_tokens(acts: torch.Tensor, pieces: list[_Placed], ids: list[str], point: HookPoint) -> TokenBatch:
+def _counted_tokens(acts: torch.Tensor, pieces: list[Placed], ids: list[str], point: HookPoint) -> TokenBatch:
     """Take the tokens that count out of a padded batch [batch seq d_model], piece by piece."""
     counts = np.zeros(acts.shape[:2], dtype=bool)
     for line, (_, piece) in zip(counts, pieces, strict=True):

@@ -9,8 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.pipeline.fit_check import read_check
 from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces, describe
+from mosaic_sae.pipeline.signs import read_signs
 
 if TYPE_CHECKING:
     from mosaic_sae.sources.base import Examples
@@ -54,12 +56,15 @@ def of_dataset(examples: Examples, seed: int) -> dict[str, Any]:
 
 
 def of_reading(
-    model: ModelReadings, examples: Examples, places: StorePlaces, name: str, seed: int, manifests: dict[str, Any]
+    model: ModelReadings, examples: Examples, places: StorePlaces, key: dict[str, Any], seed: int, manifests: dict[str, Any]
 ) -> dict[str, Any]:
-    """Provenance of points on one SAE's latents, or on the hidden states of a hook point (``name`` of a point)."""
+    """Provenance of a point, given by its key, on one SAE's latents or on the hidden states of a hook point."""
     about = of_dataset(examples, seed) | describe(model, examples)
     about["rows"] = about["rows"] | {name: manifests["tokens"]["totals"][name] for name in ("truncated", "windowed")}
     about["n_tokens"] = manifests["tokens"]["totals"]["tokens"]
+    point = HookPoint(key["layer"], key["site"])
+    about["read"] = {"hook_point": str(point), **read_signs(places.activations[point].folder)}
+    name = key["sae"]
     reading = next((reading for reading in model.readings if reading.name == name), None)
     if reading is not None:
         latents = manifests[name]

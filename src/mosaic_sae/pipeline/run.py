@@ -24,6 +24,7 @@ from mosaic_sae.pipeline.fit_check import read_check
 from mosaic_sae.pipeline.grid import Point, split_identity
 from mosaic_sae.pipeline.layout import evidence_path, run_folder, split_path
 from mosaic_sae.pipeline.results import write_results
+from mosaic_sae.pipeline.signs import read_signs
 from mosaic_sae.pipeline.work import Pairing, Work, extraction_state, prepare
 from mosaic_sae.report.write import write_report
 from mosaic_sae.sources.splits import Split, duplicate_units, make_split
@@ -156,8 +157,8 @@ def _classify(experiment: Experiment, work: Work, record: _Record) -> list[Failu
         manifests = _manifests(pairing)
         for point in pairing.points:
             if not point.is_done:
-                name = point.key["sae"] or ""
-                todo.append((point, provenance.of_reading(pairing.model, pairing.examples, pairing.places, name, seed, manifests)))
+                about = provenance.of_reading(pairing.model, pairing.examples, pairing.places, point.key, seed, manifests)
+                todo.append((point, about))
     todo += [(point, provenance.of_dataset(examples, seed)) for examples, point in work.dataset_points if not point.is_done]
     failed = classify(todo, data, experiment.classification_params, experiment.settings.tree_depth, seed)
     for failure in failed:
@@ -214,6 +215,7 @@ def _model_facts(pairing: Pairing) -> list[dict[str, Any]]:
             "tokens_read": tokens["tokens"],
             "tokens_counted": counted,
             "massive_tokens": tokens["content"] - counted,
+            **read_signs(pairing.places.activations[reading.point].folder),
             **read_check(pairing.places, reading.name),
         })
     return facts

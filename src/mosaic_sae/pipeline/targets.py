@@ -13,6 +13,7 @@ from mosaic_sae.models.locate import width_at
 from mosaic_sae.models.text import resolve_device
 from mosaic_sae.pipeline.fit_check import check_path, report_fit
 from mosaic_sae.pipeline.readings import ModelReadings, Reading, StorePlace, StorePlaces, describe
+from mosaic_sae.pipeline.signs import read_signs
 from mosaic_sae.pipeline.sinks import ActivationSink, DenseSink, LatentSink, Sink, TokenBatch
 from mosaic_sae.sae.quality import QualityMeter
 from mosaic_sae.store.writer import StoreWriter
@@ -89,8 +90,8 @@ def _latent_sink(sae: SparseAutoencoder, store_dtype: str) -> Callable[[int], Si
 class ShardFiller:
     """Fills one shard of some stores, and checks the SAEs when it is the first shard."""
 
-    def __init__(self, number: int, n_rows: int, targets: list[Target], model_name: str) -> None:
-        self._number, self._model_name = number, model_name
+    def __init__(self, number: int, n_rows: int, targets: list[Target], model_name: str, places: StorePlaces) -> None:
+        self._number, self._model_name, self._places = number, model_name, places
         self._meters: dict[int, QualityMeter] = {}
         self._sinks: list[tuple[Target, Sink]] = []
         for target in targets:
@@ -114,5 +115,6 @@ class ShardFiller:
         """Write the shard of each store; the check of an SAE comes before its first shard."""
         for target, sink in self._sinks:
             if (meter := self._meters.get(id(target))) is not None and target.reading is not None:
-                report_fit(meter.result(), target.reading, self._model_name, target.writer.folder)
+                signs = read_signs(self._places.activations[target.point].folder)
+                report_fit(meter.result(), target.reading, self._model_name, signs, target.writer.folder)
             target.writer.write(self._number, *sink.arrays())
