@@ -308,6 +308,12 @@ def _run(name, status, datasets, n_points, hostile):
                 "sae": SAE,
                 "explained_variance": 0.847,
                 "l0": 47.3,
+                "stated_l0": 46.2,
+                "module": "output of layers.15",
+                "dtype": "float32",
+                "findings": [
+                    {"level": "problem", "text": f"The SAE explains 0.4 of {SCRIPT if hostile else 'it'}.", "remedy": "Ask the doctor."}
+                ],
                 "dead_share": 0.031,
                 "n_tokens": 31022,
                 "massive_tokens": 1816,

@@ -12,7 +12,7 @@ from mosaic_sae.report import names
 
 FIT_NOTE = (
     "Measured on the first examples of each dataset, when they were extracted. A low explained variance means that the layer, the model or"
-    " the normalisation does not belong to the SAE. Massive tokens, whose norm drowns the rest, count in no feature."
+    " the normalisation does not belong to the SAE; `mosaic doctor` says which. Massive tokens, whose norm drowns the rest, count in no feature."
 )
 FIT_HEAD = [
     ("Model", False),
@@ -21,6 +21,8 @@ FIT_HEAD = [
     ("Dataset", False),
     ("Explained variance", True),
     ("L0", True),
+    ("L0 stated", True),
+    ("Read", False),
     ("Silent here", True),
     ("Tokens looked at", True),
     ("Massive among them", True),
@@ -82,11 +84,22 @@ def fit_rows(run: Mapping[str, Any]) -> list[list[str]]:
             visible(str(model.get("dataset") or "–"), 80),
             names.number(model.get("explained_variance")),
             names.number(model.get("l0"), 1),
+            names.number(model.get("stated_l0"), 1),
+            visible(f"{model.get('module') or '–'}, {model.get('dtype') or '–'}", 120),
             names.percent(model.get("dead_share")),
             names.whole(model.get("n_tokens")),
             names.whole(model.get("massive_tokens")),
         ])
     return rows
+
+
+def fit_findings(run: Mapping[str, Any]) -> list[str]:
+    """Return what the check of the SAEs found to be wrong, in words, each with what to change."""
+    return [
+        visible(f"{model.get('sae')} on {model.get('dataset')}: {finding['text']} {finding['remedy']}".strip(), 1000)
+        for model in run.get("models") or []
+        for finding in model.get("findings") or []
+    ]
 
 
 def failed_points(run: Mapping[str, Any]) -> list[Failed]:

@@ -186,7 +186,9 @@ def _fit(run: Run) -> Component | None:
     rows = run_facts.fit_rows(run.info)
     if not rows:
         return None
-    return panel("How well the SAE fits", html.P(run_facts.FIT_NOTE, className="muted"), text_table("SAE fit", run_facts.FIT_HEAD, rows))
+    found = [html.Ul([html.Li(html.Bdi(text)) for text in findings])] if (findings := run_facts.fit_findings(run.info)) else []
+    note = html.P(run_facts.FIT_NOTE, className="muted")
+    return panel("How well the SAE fits", note, text_table("SAE fit", run_facts.FIT_HEAD, rows), *found)
 
 
 def _about(run: Run) -> Component:
