@@ -317,6 +317,7 @@ def _run(name, status, datasets, n_points, hostile):
                 "dead_share": 0.031,
                 "n_tokens": 31022,
                 "massive_tokens": 1816,
+                "rows_without_tokens": 2,
                 "control": control,
                 "dataset": dataset,
                 "max_norm": 1000.0,

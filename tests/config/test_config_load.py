@@ -164,7 +164,7 @@ def test_overrides_are_yaml_typed_by_the_schema_and_leave_the_rest_alone(tmp_pat
 
 def test_the_kept_text_gives_the_overridden_experiment_again(tmp_path):
     write(tmp_path, "# why\n" + VALID)
-    loaded = load_experiment("c.yaml", ["settings.seed=7", "models.0.revision='123e45'", "settings.device=a\nb"])
+    loaded = load_experiment("c.yaml", ["settings.seed=7", "models.0.revision='123e45'", "settings.cuda_visible_devices=a\nb"])
     assert loaded.text.startswith("# With values set on the command line: settings.seed=7 ")
     write(tmp_path, loaded.text, "again.yaml")
     assert load_experiment("again.yaml").experiment == loaded.experiment

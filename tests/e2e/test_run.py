@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 
 from factories import make_texts
 from mosaic_sae.config.load import Loaded, load_experiment
-from mosaic_sae.errors import StoreError
+from mosaic_sae.errors import MosaicError, StoreError
 from mosaic_sae.pipeline.plan import make_plan
 from mosaic_sae.pipeline.run import run
 
@@ -135,6 +136,39 @@ def test_a_failing_split_costs_its_own_points_only(write_config) -> None:
     record = json.loads((summary.run_folder / "run.json").read_text())
     assert len(record["points"]["failed"]) == len(summary.failed) > 0
     assert "elsewhere" in (summary.run_folder / "report.md").read_text()
+
+
+def test_what_cannot_begin_leaves_an_earlier_record_alone(loaded: Loaded, write_config) -> None:
+    folder = run(loaded).run_folder
+    before = {name: (folder / name).read_bytes() for name in ("run.json", "config.yaml", "results.parquet")}
+    wrong = load_experiment(write_config(["a", "a", "b"] * 30), ["models.0.name=./nowhere"])
+    with pytest.raises(MosaicError, match="nowhere"):
+        run(wrong)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    done = json.loads(before["run.json"])["points"]
+    run(loaded, classify=False)
+    assert json.loads((folder / "run.json").read_text())["points"] == done
+
+
+@pytest.mark.parametrize("act_only", [False, True])
+@pytest.mark.parametrize("shard_rows", [7, 64])
+def test_other_shards_than_before_and_damage_are_mended(write_config, act_only: bool, shard_rows: int) -> None:
+    path = write_config(["a", "a", "b"] * 30)
+    first = load_experiment(path, [f"settings.act_only={str(act_only).lower()}"])
+    expected = table(run(first).run_folder)
+    stores = first.experiment.settings.base_save_dir
+    again = load_experiment(path, [f"settings.act_only={str(act_only).lower()}", f"settings.shard_rows={shard_rows}"])
+    # Another SAE would have no store yet.
+    for folder in stores.rglob("latents*"):
+        shutil.rmtree(folder)
+    dense = next(stores.rglob("dense*/shard-00001.safetensors"))
+    data = bytearray(dense.read_bytes())
+    data[-3] ^= 0x41
+    dense.write_bytes(data)
+    shutil.rmtree(first.experiment.settings.base_classify_dir)
+    found = table(run(again).run_folder)
+    columns = ["representation", "pooling", "binarise", "classifier", "split", "macro_f1"]
+    pd.testing.assert_frame_equal(found[columns], expected[columns])
 
 
 def test_extract_only_then_classify_only(loaded: Loaded) -> None:

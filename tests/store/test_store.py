@@ -33,7 +33,6 @@ def test_rows_come_back_in_order_whatever_order_shards_were_written_in(tmp_path:
     store = DenseStore(tmp_path)
     assert store.load("mean")[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert store.load("max")[:, 2].tolist() == [200, 201, 202, 203, 204]
-    store.verify()
 
 
 def test_without_a_manifest_there_is_no_store(tmp_path: Path) -> None:
@@ -91,11 +90,31 @@ def test_another_format_version_and_another_kind_are_refused(tmp_path: Path) -> 
         DenseStore(tmp_path)
 
 
-def test_verify_names_the_changed_shard(tmp_path: Path) -> None:
+def test_a_complete_store_is_compared_with_its_manifest(tmp_path: Path) -> None:
+    writer = write_dense(tmp_path, [0, 1, 2])
+    assert writer.missing() == set()
+    path = tmp_path / shard_name(2)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert (writer.missing(thorough=False), writer.missing()) == (set(), {2})
+    path.write_bytes(b"x")
+    assert writer.missing(thorough=False) == {2}
+
+
+def test_a_damaged_store_that_is_cut_otherwise_is_made_anew(tmp_path: Path) -> None:
     write_dense(tmp_path, [0, 1, 2])
-    (tmp_path / shard_name(2)).write_bytes(b"x")
-    with pytest.raises(StoreError, match="shard-00002"):
-        DenseStore(tmp_path).verify()
+    coarse = StoreWriter(tmp_path, "dense", "f" * 16, 5, 4, {"d_model": 3})
+    assert coarse.missing() == set()
+    (tmp_path / shard_name(1)).unlink()
+    assert coarse.missing() == {0, 1}
+    for number, (start, stop) in enumerate(coarse.ranges):
+        rows = np.arange(start, stop, dtype=np.float32)[:, None]
+        coarse.write(number, {"mean": rows, "last": rows, "max": rows}, {})
+        assert not coarse.is_complete
+    coarse.finish()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", shard_name(0), shard_name(1)]
+    assert DenseStore(tmp_path).load("mean")[:, 0].tolist() == [0, 1, 2, 3, 4]
 
 
 @given(st.integers(0, 50), st.integers(1, 9))

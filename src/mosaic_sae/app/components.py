@@ -17,7 +17,7 @@ from mosaic_sae.report.facts import Failed
 
 HIDDEN: dict[str, Any] = {"aria-hidden": "true"}
 """For parts that repeat in form or colour what stands beside them in words."""
-_STATUS_PILLS = {"done": "good", "failed": "bad", "interrupted": "warn", "running": "accent", "unreadable": "bad"}
+_STATUS_PILLS = {"done": "good", "failed": "bad", "interrupted": "warn", "running": "accent", "killed": "warn", "unreadable": "bad"}
 
 
 def labelled(text: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pandas as pd
 from mosaic_sae import fsio
 from mosaic_sae.explain.cards import evidence_path
 from mosaic_sae.report import tables
-from mosaic_sae.report.facts import Failed, failed_points
+from mosaic_sae.report.facts import Failed, failed_points, status_of
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +48,8 @@ class Run:
 
     @property
     def status(self) -> str:
-        """State of the run: "running", "done", "failed", "interrupted" or "unreadable"."""
-        return "unreadable" if self.problem else str(self.info.get("status", "unknown"))
+        """State of the run: that of ``facts.status_of``, or "unreadable"."""
+        return "unreadable" if self.problem else status_of(self.info)
 
     @property
     def failed(self) -> list[Failed]:

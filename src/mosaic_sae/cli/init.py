@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -31,5 +32,6 @@ def command(
     source = preset_path(preset)
     if to.exists():
         raise ConfigError(f"{to} exists and is left as it is. Choose another name: mosaic init {preset} --to another.yaml")
-    write_text(to, source.read_text(encoding="utf-8"))
+    # A run of its own: under the preset's name it would replace the preset's results.
+    write_text(to, re.sub(r"(?m)^name: \S+", f"name: {to.stem}", source.read_text(encoding="utf-8"), count=1))
     typer.echo(f"Wrote {to}, a copy of the preset {preset}.\nNext: mosaic validate {to}")

@@ -61,13 +61,14 @@ def _presets() -> list[list[str]]:
 def _runs(results: Path) -> list[list[str]]:
     from mosaic_sae.cli.places import run_folders
     from mosaic_sae.report.content import read_run
+    from mosaic_sae.report.facts import status_of
 
     rows = []
     for folder in run_folders(results):
         run = read_run(folder)
         points = run["points"]
         failed = len(points["failed"])
-        rows.append([folder.name, run["status"], f"{points['done'] + points['skipped']} points, {failed} failed", run["started"]])
+        rows.append([folder.name, status_of(run), f"{points['done'] + points['skipped']} points, {failed} failed", run["started"]])
     return rows
 
 

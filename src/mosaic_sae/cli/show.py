@@ -49,12 +49,13 @@ def command(
 def _show_run(folder: Path, every_point: bool) -> None:
     from mosaic_sae.explain.cards import visible
     from mosaic_sae.report.content import read_run
+    from mosaic_sae.report.facts import status_of
     from mosaic_sae.report.terminal import print_summary
 
     run = read_run(folder)
     points = run["points"]
     counts = f"{points['done']} points computed, {points['skipped']} there already, {len(points['failed'])} failed"
-    typer.echo(visible(f"Run {run['name']}: {run['status']}. {counts}. Started {run['started']}."))
+    typer.echo(visible(f"Run {run['name']}: {status_of(run)}. {counts}. Started {run['started']}."))
     if every_point:
         typer.echo(points_table(folder / "results.parquet"))
     else:

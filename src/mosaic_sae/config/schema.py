@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,15 @@ from mosaic_sae.config.poolings import canonical_pooling
 
 Pooling = Annotated[int | str, AfterValidator(canonical_pooling)]
 Baseline = Literal["majority", "shuffled_labels", "tfidf", "dense_mean", "dense_last", "dense_max", "random_sae"]
+
+
+_RESERVED = ("points", "evidence", "splits")
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise ValueError("allowed: auto, cpu, mps, cuda, cuda:0, cuda:1, ...")
+    return name
 
 
 class Block(BaseModel):
@@ -42,7 +52,7 @@ class Settings(Block):
     """Exported as CUDA_VISIBLE_DEVICES before the model loads."""
     seed: int = 42
     """Seed of sampling, splits, cross-validation, bootstrap and controls."""
-    device: str = "auto"
+    device: Annotated[str, AfterValidator(_device)] = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of the model pass; auto = bfloat16 where the processor computes in it, else float32. SAEs encode in float32."""
@@ -56,7 +66,7 @@ class Tokens(Block):
     """Which tokens the model sees and which count in pooling."""
 
     bos: Literal["exclude", "include"] = "exclude"
-    """Whether BOS and other special tokens count in pooling. Their norm drowns the rest."""
+    """Whether BOS and other special tokens count in pooling. Their norm drowns the rest; max_norm holds for them too."""
     prepend_bos: Literal["auto", "always", "never"] = "auto"
     """Whether a BOS token is put first; auto = as the SAE was trained, else as the tokenizer does it."""
     max_length: Annotated[int, Field(ge=2)] | None = None
@@ -295,6 +305,8 @@ class Experiment(Block):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Experiment:
+        if self.name in _RESERVED:
+            raise ValueError(f"name: '{self.name}' is a folder of results that all runs share; choose another name")
         for key, names in (("datasets", [entry.name for entry in self.datasets]), ("models", [entry.name for entry in self.models])):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{key}: {', '.join(twice)} is listed twice; results are told apart by name")

@@ -141,16 +141,18 @@ def make_policy(tokenizer: Any, located: LocatedModel, prepend_bos: bool | None,
         chat: whether and how the model's chat template is used.
 
     Raises:
-        ModelError: a template is wanted and the model has none, or windows do not overlap.
+        ModelError: a template is wanted and the model has none, windows do not overlap, or the model reads no such length.
     """
     from transformers import AutoConfig
 
     bos = adds_bos_itself(tokenizer) if prepend_bos is None else prepend_bos
+    config = AutoConfig.from_pretrained(located.folder, local_files_only=True, trust_remote_code=located.trust_remote_code)
+    stated = getattr(config.get_text_config(), "max_position_embeddings", None)
     max_length = tokens.max_length
     if max_length is None:
-        config = AutoConfig.from_pretrained(located.folder, local_files_only=True, trust_remote_code=located.trust_remote_code)
-        stated = getattr(config.get_text_config(), "max_position_embeddings", None) or _FALLBACK_LENGTH
-        max_length = min(stated, tokenizer.model_max_length)
+        max_length = min(stated or _FALLBACK_LENGTH, tokenizer.model_max_length)
+    elif stated and max_length > stated:
+        raise ModelError(f"tokens.max_length is {max_length}, but {located.name} reads at most {stated} tokens (max_position_embeddings).")
     stride = None
     if tokens.long_texts == "window":
         stride = tokens.stride or max(1, max_length // 2)
@@ -169,9 +171,19 @@ def make_policy(tokenizer: Any, located: LocatedModel, prepend_bos: bool | None,
 
 
 def resolve_device(device: str) -> str:
-    """Return the device that "auto" stands for: CUDA, else Apple's MPS, else the CPU."""
+    """Return the device that "auto" stands for: CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        ModelError: a device is asked for that is not here.
+    """
     import torch
 
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError(
+            f"settings.device is {device}, but torch sees no CUDA device here. Use device: auto, or install a CUDA build of torch."
+        )
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise ModelError("settings.device is mps, but torch sees no such device here. Use device: auto.")
     if device != "auto":
         return device
     if torch.cuda.is_available():

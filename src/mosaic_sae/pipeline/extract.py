@@ -22,6 +22,7 @@ from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces
 from mosaic_sae.pipeline.signs import N_TEXTS, activations, write_signs
 from mosaic_sae.pipeline.sinks import TokenBatch, from_stored
 from mosaic_sae.pipeline.targets import ShardFiller, Target, make_targets
+from mosaic_sae.store.format import read_manifest
 from mosaic_sae.store.reader import ActivationStore
 from mosaic_sae.store.writer import StoreWriter
 
@@ -48,6 +49,9 @@ def extract(model: ModelReadings, examples: Examples, places: StorePlaces, setti
             return
         _Pass(model, examples, places, settings).run(targets.tokens, targets.activations)
         for point in model.points:
+            # Stored activations may be cut into other shards than the settings say now; what is made from them is cut alike.
+            cut = read_manifest(places.activations[point].folder)["shard_rows"]
+            targets = make_targets(model, examples, places, settings.model_copy(update={"shard_rows": cut}))
             _encode_stored(model, places, point, [target for target in targets.final if target.point == point])
 
 
@@ -58,10 +62,11 @@ def keep_activations(model: ModelReadings, examples: Examples, places: StorePlac
         _Pass(model, examples, places, settings).run(targets.tokens, targets.activations)
 
 
-def is_extracted(model: ModelReadings, examples: Examples, places: StorePlaces, settings: Settings) -> bool:
-    """Whether everything that classification reads is on disk."""
+def is_extracted(model: ModelReadings, examples: Examples, places: StorePlaces, settings: Settings, thorough: bool) -> bool:
+    """Whether everything that classification reads is on disk; ``thorough`` compares bytes with hashes."""
     targets = make_targets(model, examples, places, settings)
-    return targets.tokens.is_complete and not targets.tokens.missing() and all(target.is_complete for target in targets.final)
+    stores = [(targets.tokens, targets.tokens.missing), *((target.writer, target.missing) for target in targets.final)]
+    return all(writer.is_complete and not missing(thorough) for writer, missing in stores)
 
 
 def _only_one_writer(places: StorePlaces) -> FileLock:
@@ -145,7 +150,7 @@ def _write_tokens(writer: StoreWriter, number: int, texts: TokenisedTexts) -> No
 
 def _encode_stored(model: ModelReadings, places: StorePlaces, point: HookPoint, targets: list[Target]) -> None:
     """Make pooled and encoded stores at one hook point from stored activations."""
-    lacking = [(target, target.missing()) for target in targets if not target.is_complete]
+    lacking = [(target, missing) for target in targets if (missing := target.missing()) or not target.writer.is_complete]
     if not lacking:
         return
     store = ActivationStore(places.activations[point].folder)

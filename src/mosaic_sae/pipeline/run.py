@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import platform
 import shlex
 import sys
 import time
@@ -73,12 +75,17 @@ def run(loaded: Loaded, extract: bool = True, classify: bool = True) -> RunSumma
     """
     experiment = loaded.experiment
     folder = run_folder(experiment.settings.base_classify_dir, loaded.name)
-    record = _Record(folder, _header(loaded.name))
+    record = _Record(folder, _header(loaded.name, _classified(folder) if not classify else {}))
     with log_file(folder / "log.txt"):
-        write_text(folder / "config.yaml", loaded.text)
+        started = time.monotonic()
+        # What cannot even begin leaves the record of an earlier run as it is.
+        work = prepare(experiment)
+        record.time("prepare", started)
+        if classify or not (folder / "config.yaml").is_file():
+            write_text(folder / "config.yaml", loaded.text)
         record.write()
         try:
-            failed = _run(experiment, record, extract, classify)
+            failed = _run(experiment, work, record, extract, classify)
         except KeyboardInterrupt:
             record.write(status="interrupted", finished=_now())
             raise
@@ -88,7 +95,14 @@ def run(loaded: Loaded, extract: bool = True, classify: bool = True) -> RunSumma
     return RunSummary(failed, folder)
 
 
-def _header(name: str) -> dict[str, Any]:
+def _classified(folder: Path) -> dict[str, Any]:
+    """What an extraction alone leaves as it is in an earlier run's record."""
+    path = folder / "run.json"
+    earlier = read_json(path) if path.is_file() else {}
+    return {name: earlier[name] for name in ("points", "datasets") if name in earlier}
+
+
+def _header(name: str, kept: dict[str, Any]) -> dict[str, Any]:
     return {
         "schema": 1,
         "name": name,
@@ -98,9 +112,12 @@ def _header(name: str) -> dict[str, Any]:
         "versions": provenance.versions(),
         "git": provenance.git_state(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        # Tells a run that goes on from one that was killed.
+        "process": {"host": platform.node(), "pid": os.getpid()},
         "points": {"done": 0, "skipped": 0, "failed": []},
         "datasets": [],
         "models": [],
+        **kept,
     }
 
 
@@ -108,15 +125,12 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _run(experiment: Experiment, record: _Record, extract: bool, classify: bool) -> list[Failure]:
-    started = time.monotonic()
-    work = prepare(experiment)
-    record.time("prepare", started)
+def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, classify: bool) -> list[Failure]:
     started = time.monotonic()
     for pairing in work.pairings:
         if extract:
             extract_stores(pairing.model, pairing.examples, pairing.places, experiment.settings)
-        elif missing := extraction_state(pairing, experiment):
+        elif missing := extraction_state(pairing, experiment, thorough=True):
             raise StoreError(
                 f"Classification needs stored features, but {missing}. Run without --classify-only, or with --extract-only first."
             )
@@ -202,7 +216,8 @@ def _model_facts(pairing: Pairing) -> list[dict[str, Any]]:
     tokens = read_manifest(pairing.places.tokens.folder)["totals"]
     facts = []
     for reading in pairing.model.readings:
-        counted = read_manifest(pairing.places.latents[reading.name].folder)["totals"]["tokens"]
+        latents = read_manifest(pairing.places.latents[reading.name].folder)["totals"]
+        counted = latents["tokens"]
         facts.append({
             "name": pairing.model.located.name,
             "dtype": pairing.model.dtype,
@@ -215,6 +230,7 @@ def _model_facts(pairing: Pairing) -> list[dict[str, Any]]:
             "tokens_read": tokens["tokens"],
             "tokens_counted": counted,
             "massive_tokens": tokens["content"] - counted,
+            "rows_without_tokens": latents["rows_without_tokens"],
             **read_signs(pairing.places.activations[reading.point].folder),
             **read_check(pairing.places, reading.name),
         })

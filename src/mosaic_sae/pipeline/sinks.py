@@ -121,7 +121,7 @@ class LatentSink:
         row_offsets, positions, order = self._tokens.finish()
         offsets, indices, values = join_pairs(self._parts, order, self._sae.d_sae, self._value_dtype)
         arrays = {"row_offsets": row_offsets, "positions": positions, "token_offsets": offsets, "indices": indices, "values": values}
-        return arrays, {"tokens": len(positions), "nnz": len(indices)}
+        return arrays, {"tokens": len(positions), "nnz": len(indices), "rows_without_tokens": int((np.diff(row_offsets) == 0).sum())}
 
 
 def to_stored(activations: torch.Tensor) -> np.ndarray:

@@ -35,17 +35,12 @@ class Target:
     reading: Reading | None = None
     """The SAE of a latent store; it is checked on the first shard."""
 
-    def missing(self) -> set[int]:
+    def missing(self, thorough: bool = True) -> set[int]:
         """Shards to make; the first one also when the SAE's check is not on disk."""
-        missing = self.writer.missing()
+        missing = self.writer.missing(thorough)
         if self.reading is not None and not check_path(self.writer.folder).is_file():
             missing.add(0)
         return missing
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.writer.is_complete and not self.missing()
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,8 @@ def prepare(experiment: Experiment) -> Work:
     return Work(datasets, pairings, dataset_points)
 
 
-def extraction_state(pairing: Pairing, experiment: Experiment) -> str | None:
-    """Say what is missing of a pairing's stores, or None."""
-    if is_extracted(pairing.model, pairing.examples, pairing.places, experiment.settings):
+def extraction_state(pairing: Pairing, experiment: Experiment, thorough: bool = False) -> str | None:
+    """Say what is missing of a pairing's stores, or None; ``thorough`` compares bytes with hashes."""
+    if is_extracted(pairing.model, pairing.examples, pairing.places, experiment.settings, thorough):
         return None
     return f"{pairing.examples.name} has yet to be extracted with {pairing.model.located.name}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +13,9 @@ from mosaic_sae.log import format_seconds
 from mosaic_sae.report import names
 
 FIT_NOTE = (
-    "Measured on the first examples of each dataset, when they were extracted. A low explained variance means that the layer, the model or"
-    " the normalisation does not belong to the SAE; `mosaic doctor` says which. Massive tokens, whose norm drowns the rest, count in no feature."
+    "Measured on the first examples of each dataset, when they were extracted. A low explained variance means that the layer, the"
+    " model or the normalisation does not belong to the SAE; `mosaic doctor` says which. Massive tokens, whose norm drowns the rest,"
+    " count in no feature."
 )
 FIT_HEAD = [
     ("Model", False),
@@ -26,6 +29,7 @@ FIT_HEAD = [
     ("Silent here", True),
     ("Tokens looked at", True),
     ("Massive among them", True),
+    ("Texts without a token left", True),
 ]
 DATA_HEAD = [
     ("Dataset", False),
@@ -89,8 +93,27 @@ def fit_rows(run: Mapping[str, Any]) -> list[list[str]]:
             names.percent(model.get("dead_share")),
             names.whole(model.get("n_tokens")),
             names.whole(model.get("massive_tokens")),
+            names.whole(model.get("rows_without_tokens")),
         ])
     return rows
+
+
+def status_of(run: Mapping[str, Any]) -> str:
+    """State of a run: "running", "done", "failed", "interrupted", or "killed": its record says running, but its process is gone."""
+    status, process = str(run.get("status") or "unknown"), run.get("process") or {}
+    if status == "running" and process.get("host") == platform.node() and not _is_alive(process["pid"]):
+        return "killed"
+    return status
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's process
+        return True
+    return True
 
 
 def fit_findings(run: Mapping[str, Any]) -> list[str]:
@@ -121,7 +144,7 @@ def provenance_pairs(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return names and values of what made the run."""
     versions, seconds = run.get("versions") or {}, run.get("seconds") or {}
     return [
-        ("Status", str(run.get("status") or "–")),
+        ("Status", status_of(run)),
         ("Started", names.moment(run.get("started"))),
         ("Finished", names.moment(run.get("finished"))),
         ("Time", ", ".join(f"{visible(stage)} {format_seconds(value)}" for stage, value in seconds.items() if names.present(value)) or "–"),

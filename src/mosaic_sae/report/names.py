@@ -65,7 +65,7 @@ def pooling_in_words(key: Mapping[str, Any]) -> str:
 
 def signed(value: float) -> str:
     """Format a weight with its sign: "+0.789", "−0.971"."""
-    return f"{value:+.3f}".replace("-", "−")
+    return f"{value:+.3f}".replace("-0.000", "0.000").replace("+0.000", "0.000").replace("-", "−")
 
 
 def moment(text: Any) -> str:
@@ -88,7 +88,7 @@ def number(value: Any, digits: int = 3) -> str:
 
 def interval(low: Any, high: Any) -> str:
     """Format an interval: "[0.752, 0.831]"; empty when there is none."""
-    return f"[{low:.3f}, {high:.3f}]".replace("-", "−") if present(low) and present(high) else ""
+    return f"[{low:.3f}, {high:.3f}]".replace("-0.000", "0.000").replace("-", "−") if present(low) and present(high) else ""
 
 
 def whole(value: Any) -> str:

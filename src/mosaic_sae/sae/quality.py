@@ -18,7 +18,7 @@ class Quality:
 
     fvu: float | None
     """sum ||x - x_hat||^2 / sum ||x - mean x||^2; 0 = perfect, 1 = no better than the mean. Of a transcoder, x is the target;
-    None = targets were not given."""
+    None = targets were not given, or there are fewer than two different tokens."""
     explained_variance: float | None
     """1 - fvu."""
     l0: float
@@ -98,20 +98,12 @@ class QualityMeter:
         return self._counts / max(self._n_tokens, 1)
 
     def result(self) -> Quality:
-        """Return the figures over all tokens so far.
-
-        Raises:
-            SaeError: no tokens, or, when the fit is measured, all equal: there is no variance to explain.
-        """
-        if self._n_tokens == 0 or (self._with_fit and self._variation == 0):
-            raise SaeError(
-                f"Explained variance of SAE '{self._sae.metadata.name}' needs at least 2 different tokens; {self._n_tokens} were given."
-            )
-        fvu = self._error / self._variation if self._with_fit else None
+        """Return the figures over all tokens so far."""
+        fvu = self._error / self._variation if self._variation else None
         return Quality(
             fvu=fvu,
             explained_variance=None if fvu is None else 1 - fvu,
-            l0=self._n_active / self._n_tokens,
+            l0=self._n_active / max(self._n_tokens, 1),
             dead_share=float(np.mean(self._counts == 0)),
             n_tokens=self._n_tokens,
         )

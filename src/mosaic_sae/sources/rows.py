@@ -38,7 +38,7 @@ def make_examples(table: Table, entry: DatasetEntry, seed: int) -> Examples:
         return None if name is None else [cell or "" for cell in column(name)]
 
     texts = _texts(parts, table.n_rows, column)
-    labels = column(entry.label_field)
+    labels = [None if label is None else label.strip() for label in column(entry.label_field)]
     if not table.typed:
         labels = whole_number_labels(labels)
     numbers = table.row_numbers or list(range(table.n_rows))

@@ -119,6 +119,8 @@ def _from_lines(text: str) -> Table:
             problem = None if isinstance(record, dict) else f"a JSON {type(record).__name__}, expected an object"
         except json.JSONDecodeError as error:
             problem = f"not JSON: {error.msg} at column {error.colno}"
+        except (RecursionError, ValueError) as error:  # nested a thousand times, or a number of thousands of digits
+            problem = f"JSON that Python does not read: {error}"
         if problem:
             malformed.append(Skipped(f"row {number}", f"malformed row (line {line_number}: {problem})"))
         else:

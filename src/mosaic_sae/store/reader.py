@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from mosaic_sae.errors import StoreError
-from mosaic_sae.fsio import sha256_file
 from mosaic_sae.store.format import TokenLatents, read_manifest, read_shard
 
 
@@ -37,19 +36,6 @@ class Store:
         """Yield (first row, arrays) per shard, in row order."""
         for shard in self.manifest["shards"]:
             yield shard["start"], read_shard(self.folder / shard["file"])
-
-    def verify(self) -> None:
-        """Compare each shard's bytes with the manifest.
-
-        Raises:
-            StoreError: a shard is missing or differs.
-        """
-        for shard in self.manifest["shards"]:
-            path = self.folder / shard["file"]
-            if not path.is_file() or sha256_file(path) != shard["sha256"]:
-                raise StoreError(
-                    f"{path} differs from its manifest. Delete it and {self.folder / 'manifest.json'}, then run the extraction again."
-                )
 
 
 class LatentStore(Store):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mosaic_sae.fsio import remove_leftovers, sha256_file, write_json
+from mosaic_sae.fsio import read_json, remove_leftovers, sha256_file, write_json
 from mosaic_sae.store.format import FORMAT_VERSION, MANIFEST, read_header, shard_is_good, shard_name, shard_ranges, write_shard
 
 
@@ -35,17 +35,23 @@ class StoreWriter:
         """Whether the manifest is there."""
         return (self.folder / MANIFEST).is_file()
 
-    def missing(self) -> set[int]:
-        """Numbers of the shards that are absent or damaged; none when the manifest is there and all files have their size."""
+    def missing(self, thorough: bool = True) -> set[int]:
+        """Numbers of the shards that are absent or damaged.
+
+        Args:
+            thorough: compare the bytes of a complete store with its manifest; False compares their number alone.
+        """
         if self.is_complete:
-            shards = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))["shards"]
-            sizes = {number: self.folder / shard["file"] for number, shard in enumerate(shards)}
-            return {n for n, path in sizes.items() if not path.is_file() or path.stat().st_size != shards[n]["bytes"]}
+            manifest = read_json(self.folder / MANIFEST)
+            bad = {n for n, shard in enumerate(manifest["shards"]) if not self._is_whole(shard, thorough)}
+            # A complete store may be cut into other shards than would be made now; its numbers then mean other rows.
+            return set(range(len(self.ranges))) if bad and manifest["shard_rows"] != self._shard_rows else bad
         return {n for n, (start, stop) in enumerate(self.ranges) if not shard_is_good(self._path(n), start, stop, self.fingerprint)}
 
     def write(self, number: int, arrays: dict[str, np.ndarray], counts: dict[str, int]) -> None:
         """Write shard ``number`` atomically; ``counts`` (tokens, nnz, ...) are carried into the manifest."""
         start, stop = self.ranges[number]
+        (self.folder / MANIFEST).unlink(missing_ok=True)
         write_shard(self._path(number), arrays, start, stop, self.fingerprint, counts)
 
     def finish(self) -> None:
@@ -64,6 +70,10 @@ class StoreWriter:
             })
         totals = {name: sum(shard[name] for shard in shards) for name in shards[0] if name not in {"file", "start", "stop", "sha256"}}
         remove_leftovers(self.folder)
+        named = {shard["file"] for shard in shards}
+        for path in self.folder.glob(f"shard-*{Path(shards[0]['file']).suffix}"):
+            if path.name not in named:  # of another cut
+                path.unlink()
         write_json(
             self.folder / MANIFEST,
             {
@@ -77,6 +87,12 @@ class StoreWriter:
                 "description": self._description,
             },
         )
+
+    def _is_whole(self, shard: dict[str, Any], thorough: bool) -> bool:
+        path = self.folder / shard["file"]
+        if not path.is_file() or path.stat().st_size != shard["bytes"]:
+            return False
+        return not thorough or sha256_file(path) == shard["sha256"]
 
     def _path(self, number: int) -> Path:
         return self.folder / shard_name(number)

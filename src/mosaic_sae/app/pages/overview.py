@@ -156,7 +156,7 @@ def _no_results(run: Run) -> Component:
     if run.status == "running":
         text = f"This run is still going: {run_facts.n_points(run.info):,} points done, {len(run.failed)} failed so far."
         return panel("Still running", html.P(text), html.P("The table comes when it ends; reload the page then."))
-    if run.status == "interrupted":
+    if run.status in {"interrupted", "killed"}:
         return panel("Interrupted", html.P("This run was stopped before its table was written. Start it again: finished points are kept."))
     return panel("No results", html.P("This run has no results.parquet: no point was finished."))
 
