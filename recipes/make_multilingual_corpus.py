@@ -87,8 +87,8 @@ SENTENCE_END = re.compile(r"(?<=[.!?…؟।])\s+|(?<=[.!?…][\"'”»’)])\s+
 
 
 def clean(text: str) -> str:
-    """Resolve entities, drop inline tags, wiki's quotes and invisible marks, collapse white space."""
-    text = re.sub(r"</?[a-z]+[^<>]{0,80}>|'{2,}", " ", html.unescape(text))
+    """Resolve entities, drop inline tags and invisible marks, collapse white space."""
+    text = re.sub(r"</?[a-z]+[^<>]{0,80}>", " ", html.unescape(text))
     return " ".join(unicodedata.normalize("NFC", re.sub("[\u200b\u200e\u200f\u00ad\ufeff]", "", text)).split())
 
 
