@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from mosaic_sae.cli.main import app
+from mosaic_sae.errors import MosaicError
 from mosaic_sae.pipeline.doctor import diagnose
 from mosaic_sae.sae.formats import saelens
 
@@ -103,3 +104,18 @@ def test_the_command_prints_facts_and_findings_and_exits_1_on_a_problem(
     report = json.loads(CliRunner().invoke(app, ["doctor", str(config), "--json"]).stdout)
     assert report[0]["fits"] is False and report[0]["findings"][0]["level"] == "problem"
     assert report[0]["n_texts"] == 50
+
+
+def test_the_command_without_a_config(tiny_model: Path, tiny_sae: Path) -> None:
+    words = ["doctor", "--model", str(tiny_model), "--layer", "2", "--sae", str(tiny_sae), "--json", "--texts", "8"]
+    report = json.loads(CliRunner().invoke(app, words).stdout)
+    assert (report[0]["model"], report[0]["point"], report[0]["n_texts"]) == (str(tiny_model), "blocks.2.hook_resid_post", 8)
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--layer", "2"], "--layer and --sae belong to --model"),
+    (["--model", "x"], "--model needs --layer"),
+])  # fmt: skip
+def test_options_that_do_not_go_together_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(MosaicError, match=message):
+        CliRunner().invoke(app, ["doctor", *words], catch_exceptions=False)

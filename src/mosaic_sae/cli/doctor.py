@@ -10,12 +10,13 @@ import typer
 from mosaic_sae.cli.arguments import DEFAULT_CONFIG, AsJson, Config, Overrides
 
 if TYPE_CHECKING:
-    from mosaic_sae.config.schema import DatasetEntry
+    from mosaic_sae.config.schema import DatasetEntry, Experiment
     from mosaic_sae.pipeline.doctor import Diagnosis
 
 EXAMPLES = (
     ("mosaic doctor default", "every model and SAE of a config, on texts of its first dataset"),
     ("mosaic doctor mine.yaml -s models.0.layers=[14]", "try another layer"),
+    ("mosaic doctor --model owner/name --layer 12 --sae saes/layer_12", "without a config, on packaged texts"),
     ("mosaic doctor mine.yaml --json", "all measurements, for scripts"),
 )
 
@@ -23,6 +24,14 @@ EXAMPLES = (
 def command(
     config: Config = DEFAULT_CONFIG,
     set_: Overrides = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="A model instead of a config: hub name, folder or packaged/NAME.")
+    ] = None,
+    layer: Annotated[int | None, typer.Option("--layer", min=0, help="With --model: the block that the SAE reads.")] = None,
+    sae: Annotated[
+        str | None, typer.Option("--sae", metavar="PATH", help="With --model: folder, or packaged/NAME; left out, the public release.")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="With --sae: its format.")] = "saelens",
     texts: Annotated[int, typer.Option("--texts", min=2, help="Number of texts to measure on.")] = 50,
     json_: AsJson = False,
 ) -> None:
@@ -34,11 +43,10 @@ def command(
     """
     from dataclasses import asdict
 
-    from mosaic_sae.config.load import load_experiment
     from mosaic_sae.pipeline.doctor import diagnose
     from mosaic_sae.sources.load import load_examples
 
-    experiment = load_experiment(config, set_).experiment
+    experiment = _experiment(config, set_ or [], model, layer, sae, format_)
     examples = load_examples(_sample(experiment.datasets[0], texts), experiment.settings.seed)
     found = [one for entry in experiment.models for one in diagnose(experiment, entry, examples.texts)]
     if json_:
@@ -48,6 +56,23 @@ def command(
         typer.echo("\n\n".join(_text(one) for one in found))
     if not all(one.fits for one in found):
         raise typer.Exit(1)
+
+
+def _experiment(config: str, set_: list[str], model: str | None, layer: int | None, sae: str | None, format_: str) -> Experiment:
+    from mosaic_sae.config.load import load_experiment
+    from mosaic_sae.errors import ConfigError
+
+    if model is None:
+        if layer is not None or sae is not None:
+            raise ConfigError("--layer and --sae belong to --model. Name a model, or leave them out and name a config.")
+        return load_experiment(config, set_).experiment
+    if layer is None:
+        raise ConfigError("--model needs --layer, the block that the SAE reads, counted from 0.")
+    entry = (
+        f"{{name: {json.dumps(model)}, layers: [{layer}]" + (f", sae: {{path: {json.dumps(sae)}, format: {format_}}}" if sae else "") + "}"
+    )
+    # The default preset's datasets, whose texts ship with the package.
+    return load_experiment("default", [f"models=[{entry}]", *set_]).experiment
 
 
 def _sample(entry: DatasetEntry, n_texts: int) -> DatasetEntry:
