@@ -18,7 +18,7 @@ PRESETS = sorted((Path(mosaic_sae.__file__).parent / "presets").rglob("*.yaml"))
 
 
 def test_every_preset_is_known_by_name():
-    assert len(PRESETS) == 1  # change this number with the presets: it keeps the tests below from silently testing nothing
+    assert len(PRESETS) == 2  # change this number with the presets: it keeps the tests below from silently testing nothing
     assert [preset_path(name) for name in preset_names()] == PRESETS
     with pytest.raises(ConfigError, match="Did you mean 'default'"):
         preset_path("defalt")
@@ -83,10 +83,11 @@ def test_the_default_preset_matches_the_data_that_ships():
     assert experiment.datasets[1].max_rows == 3000
 
 
-def test_the_default_preset_reads_the_layer_that_its_sae_was_trained_on():
-    (model,) = load_experiment("default").experiment.models
-    recipe = load_recipe(ROOT / "recipes" / f"{model.sae.path.removeprefix('packaged/')}.yaml")
-    assert (model.name, model.layers) == (recipe.model, [recipe.layer])
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_read_the_layer_that_each_sae_was_trained_on(name):
+    for model in load_experiment(name).experiment.models:
+        recipe = load_recipe(ROOT / "recipes" / f"{model.sae.path.removeprefix('packaged/')}.yaml")
+        assert (model.name, model.layers) == (recipe.model, [recipe.layer])
 
 
 def test_environment_yml_installs_the_pinned_package():

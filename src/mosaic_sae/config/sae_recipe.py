@@ -57,5 +57,7 @@ class SaeRecipe(Block):
     """Folder for activations and checkpoints (2.3 KB per token at d_model 576)."""
     out_dir: Path = Path("./saes")
     """Folder that the finished SAE's folder goes into."""
+    about_texts: str | None = None
+    """What the texts are, for the model card."""
     licence: str | None = None
     """Licence of the weights, for the model card."""

@@ -29,9 +29,8 @@ The format is SAELens' (`cfg.json`, `sae_weights.safetensors`); weights are floa
 
 ## What it was trained on
 
-`{texts}`, in file order; the last {heldout_share:.0%} of the texts are the held-out part. English text only, so
-latents for other languages are few. The recipe is committed with the code that reads it; it reproduces these weights up to
-floating-point differences between machines.
+`{texts}`, in file order; the last {heldout_share:.0%} of the texts are the held-out part. {about_texts}
+The recipe is committed with the code that reads it; it reproduces these weights up to floating-point differences between machines.
 
 ## Licence
 
@@ -53,6 +52,7 @@ def model_card(recipe: SaeRecipe, located: LocatedModel, max_norm: float, figure
         norm_factor=recipe.norm_factor,
         texts=recipe.texts.name,
         heldout_share=recipe.heldout_share,
+        about_texts=recipe.about_texts or "What the texts are is not stated.",
         licence=recipe.licence or "Not stated.",
         **figures,
     )

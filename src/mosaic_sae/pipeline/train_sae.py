@@ -61,7 +61,7 @@ def train_sae(recipe: SaeRecipe) -> Path:
     )
     key = fingerprint({
         "activations": store.fingerprint,
-        "recipe": recipe.model_dump(mode="json", exclude={"device", "texts", "work_dir", "out_dir", "licence", "name"}),
+        "recipe": recipe.model_dump(mode="json", exclude={"device", "texts", "work_dir", "out_dir", "about_texts", "licence", "name"}),
     })
     work = recipe.work_dir / f"train-{key}"
     train(recipe, store.batches, store.mean, store.mean_norm, int(store.n_train * recipe.epochs), resolve_device(recipe.device), work)
