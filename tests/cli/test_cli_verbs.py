@@ -19,10 +19,17 @@ KEY = {"dataset": "safety_prompts", "split": "random", "model": "m", "layer": 15
 KEY |= {"representation": "sae", "pooling": "sum", "binarise": 1.0, "classifier": "tree"}
 
 
+def test_validate_knows_which_parts_ship(mosaic):
+    ended = mosaic("validate", "default", "-s", "models.0.name=packaged/smollm", "-s", "models.0.sae.path=packaged/smollm2-l13")
+    assert ended.code == 2
+    assert "Unknown packaged model 'smollm'" in ended.err and "Unknown packaged SAE 'smollm2-l13'" in ended.err
+
+
 def test_init_copies_a_preset_and_never_overwrites(mosaic, tmp_path):
     ended = mosaic("init")
     assert ended.code == 0
-    assert (tmp_path / "conf.yaml").read_text() == preset_path("default").read_text()
+    # The copy is a run of its own: under the preset's name it would replace the preset's results.
+    assert (tmp_path / "conf.yaml").read_text() == preset_path("default").read_text().replace("\nname: default ", "\nname: conf ")
     assert "mosaic validate conf.yaml" in ended.out
     (tmp_path / "conf.yaml").write_text("mine")
     refused = mosaic("init")
@@ -175,7 +182,7 @@ def test_show_says_what_there_is(mosaic, run_folder, tmp_path):
 
 def test_ls(mosaic, run_folder):
     out = mosaic("ls").out
-    assert "default  Harmful requests and sentiment" in out
+    assert "default     Harmful requests and sentiment" in out and "two-models  The default job" in out
     assert "safety  done  40 points, 1 failed" in out
     assert "packaged/smollm2-135m-instruct" in out
     assert "packaged/safety_prompts" in out and "packaged/vader_sentiment" in out

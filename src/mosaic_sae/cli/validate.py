@@ -42,22 +42,30 @@ def command(
 
 
 def require_saes(experiment: Experiment) -> None:
-    """Check that every model entry says, or is known to have, an SAE for each of its layers and widths.
+    """Check that every model entry says, or is known to have, an SAE for each of its layers and widths, and that packaged ones exist.
 
     Raises:
         ConfigError: lists the entries for which this is not so.
     """
-    from mosaic_sae.errors import ConfigError, SaeError
+    from mosaic_sae.errors import ConfigError, SaeError, unknown_name
     from mosaic_sae.models.hook_points import SITE_OF_LOCATION
+    from mosaic_sae.models.packaged import PACKAGED as PACKAGED_MODELS
+    from mosaic_sae.models.packaged import PREFIX
+    from mosaic_sae.sae.load import PACKAGED, locate_sae
     from mosaic_sae.sae.releases import sae_block_of
 
     site = SITE_OF_LOCATION[experiment.settings.sae_location]
     problems: list[str] = []
     for entry in experiment.models:
+        short = entry.name.removeprefix(PREFIX)
+        if short != entry.name and short not in PACKAGED_MODELS:
+            problems.append(unknown_name("packaged model", short, PACKAGED_MODELS))
         for layer in entry.layers:
             for width in (*entry.widths,) or (None,):
                 try:
-                    sae_block_of(entry, site, layer, width)
+                    block = sae_block_of(entry, site, layer, width)
+                    if block.path.startswith(PACKAGED):
+                        locate_sae(block, layer, width, site)
                 except SaeError as error:
                     problems.append(str(error))
     if problems:

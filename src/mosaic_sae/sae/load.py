@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PACKAGED_FOLDER = Path(__file__).parent / "packaged"
-_PACKAGED = "packaged/"
+PACKAGED = "packaged/"
 _MOST_LISTED = 8
 # Sites of the residual stream, and of what blocks add to it.
 _WRITTEN = ("resid_pre", "resid_mid", "resid_post", "mlp_out", "attn_out")
@@ -92,8 +92,8 @@ def locate_sae(block: SaeBlock, layer: int, width: str | None, site: str) -> tup
     path = fill_path(block.path, layer, width, site)
     if block.repo:
         return fetch_config(block.repo, path, block.revision, sae_format), f"{block.repo}/{path}"
-    if path.startswith(_PACKAGED):
-        name = path.removeprefix(_PACKAGED)
+    if path.startswith(PACKAGED):
+        name = path.removeprefix(PACKAGED)
         folder = PACKAGED_FOLDER / name
         if not folder.is_dir():
             present = [found.parent.name for found in PACKAGED_FOLDER.glob(f"*/{sae_format.config_file}")]
