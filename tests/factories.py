@@ -52,6 +52,35 @@ def make_model(folder: Path, seed: int = 0, **more: object) -> Path:
     return folder
 
 
+def make_gemma_2(folder: Path, seed: int = 0, **more: object) -> Path:
+    """A tiny random Gemma 2: soft-capped attention, norms after attention and MLP, gains that are not 1."""
+    import torch
+    from transformers import Gemma2Config, Gemma2Model
+
+    torch.manual_seed(seed)
+    config = Gemma2Config(
+        vocab_size=len(WORDS) + 4,
+        hidden_size=D_MODEL,
+        intermediate_size=24,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=12,
+        query_pre_attn_scalar=12,
+        attn_logit_softcapping=2.0,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=3,
+        **more,
+    )
+    model = Gemma2Model(config)
+    for parameter in model.parameters():
+        parameter.data.add_(torch.randn_like(parameter) * 0.3)
+    model.save_pretrained(folder)
+    make_tokenizer(folder)
+    return folder
+
+
 def make_sae(folder: Path, layer: int = 2, seed: int = 0, d_model: int = D_MODEL, **metadata: object) -> Path:
     """A random JumpReLU SAE in SAELens format."""
     from safetensors.numpy import save_file

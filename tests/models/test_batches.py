@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer, Gemma2Config, Gemma2Model
+from transformers import AutoTokenizer, Gemma2Model
 
-from factories import WORDS, make_texts, make_tokenizer
+from factories import make_gemma_2, make_texts
 from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.models.locate import locate_model
 from mosaic_sae.models.text import TextModel
@@ -23,19 +23,7 @@ POLICY = TokenPolicy(prepend_bos=True, pool_special=False, max_length=32)
 @pytest.fixture(scope="module")
 def gemma_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Soft-capped, with a sliding window that is shorter than most texts."""
-    folder = tmp_path_factory.mktemp("gemma2")
-    torch.manual_seed(0)
-    config = Gemma2Config(
-        vocab_size=len(WORDS) + 4, hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=1,
-        head_dim=12, query_pre_attn_scalar=12, sliding_window=WINDOW, attn_logit_softcapping=2.0,
-        bos_token_id=1, eos_token_id=2, pad_token_id=3,
-    )  # fmt: skip
-    model = Gemma2Model(config)
-    for parameter in model.parameters():
-        parameter.data.add_(torch.randn_like(parameter) * 0.3)
-    model.save_pretrained(folder)
-    make_tokenizer(folder)
-    return folder
+    return make_gemma_2(tmp_path_factory.mktemp("gemma2"), sliding_window=WINDOW)
 
 
 @pytest.fixture(params=["gemma_2", "tiny_model"])

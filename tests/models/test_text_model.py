@@ -63,6 +63,16 @@ def test_one_pass_gives_all_layers_and_nothing_deeper_is_kept(tiny_model: Path) 
     assert not hasattr(model.model, "lm_head")
 
 
+def test_what_is_read_can_be_narrowed(tiny_model: Path) -> None:
+    model = TextModel(locate_model(str(tiny_model)), [HookPoint(1), HookPoint(3, "mlp_out")], "cpu", "float32")
+    before = model.capture(IDS)[HookPoint(1)]
+    model.narrow([HookPoint(1)])
+    after = model.capture(IDS)
+    assert model.points == list(after) == [HookPoint(1)]
+    torch.testing.assert_close(after[HookPoint(1)], before)
+    assert len(model.model.layers) == 2
+
+
 def test_padding_on_the_right_changes_no_real_token(tiny_model: Path) -> None:
     model = TextModel(locate_model(str(tiny_model)), [HookPoint(2)], "cpu", "float32")
     padded = model.capture(IDS)[HookPoint(2)][1, :2]

@@ -97,8 +97,20 @@ def test_two_layers_have_two_names(repository):
 def test_what_is_refused(repository):
     with pytest.raises(SaeError, match="token embeddings"):
         read_metadata(repository(path="embedding/width_4k/average_l0_6")[1], "a")
-    with pytest.raises(SaeError, match="is a transcoder"):
-        read_metadata(repository("gemma-scope-2b-pt-transcoders")[1], "a")
+    with pytest.raises(SaeError, match=r"nothing says which layer it reads\. Give its folders these names"):
+        read_metadata(repository("gemma-scope-2b-pt-transcoders", "mine")[1], "a")
+
+
+def test_a_transcoder_reads_the_norm_and_predicts_the_mlp(repository):
+    _, folder = repository("gemma-scope-2b-pt-transcoders", "layer_12/width_16k/average_l0_6")
+    block = SaeBlock(format="gemma_scope", path=str(folder))
+    sae = load_sae(block, 12, None, "mlp_out")
+    assert sae.is_transcoder
+    assert (sae.metadata.hook_name, sae.metadata.output_hook_name) == ("blocks.12.ln2.hook_normalized", "blocks.12.hook_mlp_out")
+    assert (sae.metadata.model_name, sae.metadata.l0, sae.metadata.prepend_bos) == ("gemma-2-2b", 6, True)
+    assert not read(repository()[1], "an SAE").is_transcoder
+    with pytest.raises(SaeError, match=r"\(layer 12, ln2_normalized\).*sae_location: mlp"):
+        load_sae(block, 12, None, "resid_post")
 
 
 def test_a_factor_is_not_used(repository, caplog):
@@ -149,6 +161,18 @@ def test_parity(repository, load_by_saelens, assert_same_sae, site):
     assert (ours.metadata.hook_name, ours.metadata.model_name) == (about.hook_name, about.model_name)
     assert ours.metadata.prepend_bos is about.prepend_bos
     assert ours.apply_b_dec_to_input is theirs.cfg.apply_b_dec_to_input
+
+
+@pytest.mark.saelens
+def test_parity_of_transcoders(repository, load_by_saelens, assert_same_sae):
+    sae_id = "layer_0/width_16k/average_l0_76"
+    root, folder = repository("gemma-scope-2b-pt-transcoders", sae_id)
+    theirs = load_by_saelens("gemma-scope-2b-pt-transcoders", sae_id, root, d_in=D_MODEL, d_out=D_MODEL, d_sae=D_SAE)
+    ours = read(folder, "a")
+    assert_same_sae(theirs, ours, acts())
+    about = theirs.cfg.metadata
+    assert (ours.metadata.hook_name, ours.metadata.output_hook_name) == (about.hook_name, about.hook_name_out)
+    assert (ours.metadata.model_name, ours.metadata.prepend_bos) == (about.model_name, about.prepend_bos)
 
 
 @pytest.mark.saelens

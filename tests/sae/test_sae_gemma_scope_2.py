@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from mosaic_sae.config.schema import SaeBlock
 from mosaic_sae.errors import SaeError
+from mosaic_sae.models.hook_points import HookPoint, find_hook_point
 from mosaic_sae.sae.formats.gemma_scope_2 import read, read_metadata
 from mosaic_sae.sae.load import load_sae
 
@@ -17,6 +18,10 @@ PLACES = {
     "resid_post": "model.layers.12.output",
     "attn_out": "model.layers.12.self_attn.o_proj.input",
     "mlp_out": "model.layers.12.post_feedforward_layernorm.output",
+}
+TRANSCODER = {
+    "hf_hook_point_in": "model.layers.12.pre_feedforward_layernorm.output",
+    "hf_hook_point_out": "model.layers.12.post_feedforward_layernorm.output",
 }
 HOOKS = {"resid_post": "hook_resid_post", "attn_out": "attn.hook_z", "mlp_out": "hook_mlp_out"}
 
@@ -36,16 +41,21 @@ def random_params(dtype=torch.float32):
     }
 
 
+def with_skip():
+    skip = torch.randn(D_MODEL, D_MODEL, generator=torch.Generator().manual_seed(5))
+    return random_params() | {"affine_skip_connection": skip}
+
+
 @pytest.fixture
 def repository(tmp_path):
-    def write(site="resid_post", params=None, root="gemma-scope-2-270m-pt", **config):
-        folder = tmp_path / root / site / "layer_12_width_16k_l0_medium"
+    def write(site="resid_post", params=None, root="gemma-scope-2-270m-pt", folder="layer_12_width_16k_l0_medium", **config):
+        folder = tmp_path / root / site / folder
         folder.mkdir(parents=True)
         fields = {
             "architecture": "jump_relu",
             "model_name": "gemma-v3-270m-pt",
-            "hf_hook_point_in": PLACES[site],
-            "hf_hook_point_out": PLACES[site],
+            "hf_hook_point_in": PLACES.get(site),
+            "hf_hook_point_out": PLACES.get(site),
             "affine_connection": False,
             "width": D_SAE,
             **config,
@@ -104,8 +114,10 @@ def test_an_unknown_place_is_refused_by_its_name(repository):
     [
         ({"architecture": "topk"}, "architecture must be 'jump_relu', got 'topk'"),
         ({"architecture": None}, "architecture must be 'jump_relu', got None"),
-        ({"hf_hook_point_out": "model.layers.12.post_feedforward_layernorm.output"}, "this is a transcoder"),
-        ({"affine_connection": True}, "this is a transcoder"),
+        ({**TRANSCODER, "hf_hook_point_in": None}, "nothing says what this transcoder, which predicts model.*, reads"),
+        ({"affine_connection": True}, "an SAE with an affine_connection is not supported"),
+        ({"affine_connection": "yes"}, "affine_connection must be true or false, got 'yes'"),
+        ({"type": "crosscoder", "hf_hook_point_in": ["a", "b"]}, "this is a crosscoder, which reads or predicts several layers"),
         ({"l0": "big"}, "l0 must be a positive number"),
     ],
 )
@@ -114,6 +126,37 @@ def test_configs_that_are_refused(repository, config, message):
     with pytest.raises(SaeError, match=message) as caught:
         read(folder, "a")
     assert str(folder) in str(caught.value)
+
+
+def test_cross_layer_transcoders_are_refused_by_their_folder(repository):
+    _, folder = repository("clt", folder="width_262k_l0_medium")
+    with pytest.raises(SaeError, match=r"this is a clt, .*Choose a folder of resid_post, mlp_out, attn_out or transcoder\."):
+        load_sae(SaeBlock(format="gemma_scope_2", path=str(folder)), 12, None, "mlp_out")
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_transcoders_by_hand(repository, skip):
+    params = with_skip() if skip else random_params()
+    _, folder = repository("transcoder", params, affine_connection=skip, l0=60, **TRANSCODER)
+    sae = load_sae(SaeBlock(format="gemma_scope_2", path=str(folder)), 12, None, "mlp_out")
+    assert sae.is_transcoder
+    # With the norm's gain, unlike the transcoders of Gemma Scope.
+    assert (sae.metadata.hook_name, sae.metadata.output_hook_name) == ("blocks.12.mlp.hook_in", "blocks.12.hook_mlp_out")
+    assert (sae.metadata.model_name, sae.metadata.l0) == ("google/gemma-3-270m", 60)
+    p = {name: array.double().numpy() for name, array in params.items()}
+    x = acts().double().numpy()
+    pre = x @ p["w_enc"] + p["b_enc"]
+    latents = np.maximum(pre, 0) * (pre > p["threshold"])
+    predicted = latents @ p["w_dec"] + p["b_dec"] + (x @ p["affine_skip_connection"] if skip else 0)
+    np.testing.assert_allclose(sae.encode(acts()).to_dense(D_SAE), latents, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(sae.decode(sae.encode(acts()), acts()).numpy(), predicted, rtol=1e-5, atol=2e-5)
+
+
+def test_the_skip_has_to_be_what_the_config_says(repository):
+    with pytest.raises(SaeError, match="'affine_skip_connection' is missing"):
+        read(repository("transcoder", affine_connection=True, **TRANSCODER)[1], "a")
+    with pytest.raises(SaeError, match="'affine_skip_connection' is not an array of this format"):
+        read(repository("transcoder", with_skip(), root="b", **TRANSCODER)[1], "a")
 
 
 def test_wrong_arrays(repository):
@@ -136,3 +179,21 @@ def test_parity(repository, load_by_saelens, assert_same_sae, site):
     assert (ours.metadata.hook_name, ours.metadata.model_name) == (about.hook_name, about.model_name)
     assert about.hf_hook_name == PLACES[site]
     assert (ours.metadata.prepend_bos, ours.apply_b_dec_to_input) == (about.prepend_bos, theirs.cfg.apply_b_dec_to_input)
+
+
+@pytest.mark.saelens
+@pytest.mark.parametrize("skip", [False, True])
+def test_parity_of_transcoders(repository, load_by_saelens, assert_same_sae, skip):
+    sae_id = "layer_0_width_16k_l0_big" + ("_affine" if skip else "")
+    config = {key: place.replace("12", "0") for key, place in TRANSCODER.items()}
+    root, folder = repository("transcoder_all", with_skip() if skip else None, folder=sae_id, affine_connection=skip, **config)
+    theirs = load_by_saelens("gemma-scope-2-270m-pt-transcoders-all", sae_id, root)
+    ours = read(folder, "a")
+    assert (ours.W_skip is not None) is skip
+    assert_same_sae(theirs, ours, acts())
+    about = theirs.cfg.metadata
+    # SAELens calls it hook_mlp_in, which in TransformerLens lies before the norm.
+    assert find_hook_point(ours.metadata.hook_name) == find_hook_point(about.hook_name) == HookPoint(0, "mlp_in")
+    assert ours.metadata.output_hook_name == about.hook_name_out
+    assert (about.hf_hook_name, about.hf_hook_name_out) == tuple(config.values())
+    assert (ours.metadata.model_name, ours.metadata.prepend_bos) == (about.model_name, about.prepend_bos)

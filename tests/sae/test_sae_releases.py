@@ -213,6 +213,18 @@ def sae_lens():
         ("llama_scope_lxr_8x", "l{layer}r_8x", None, {"format": "llama_scope", "l0": 50, "path": "Llama3_1-8B-Base-L12R-8x"}),
         ("qwen-scope-3-8b-base-w64k-l50", "layer{layer}", None, {"format": "qwen_scope", "path": "layer12.sae.pt", "l0": 50}),
         ("gemma-scope-2-4b-pt-res-all", "layer_{layer}_width_16k_l0_big", None, {"format": "gemma_scope_2", "l0": 120}),
+        (
+            "gemma-scope-2b-pt-transcoders",
+            "layer_{layer}/width_16k/average_l0_6",
+            None,
+            {"format": "gemma_scope", "repo": "google/gemma-scope-2b-pt-transcoders", "path": "layer_12/width_16k/average_l0_6", "l0": 6},
+        ),
+        (
+            "gemma-scope-2-4b-pt-transcoders-all",
+            "layer_{layer}_width_16k_l0_big_affine",
+            None,
+            {"format": "gemma_scope_2", "path": "transcoder_all/layer_12_width_16k_l0_big_affine"},
+        ),
         ("mistral-7b-res-wg", "blocks.8.hook_resid_pre", None, {"format": "saelens", "normalize_activations": "constant_norm_rescale"}),
     ],
 )

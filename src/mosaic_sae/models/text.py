@@ -55,16 +55,21 @@ class TextModel:
         self.name = located.name
         self.d_model = located.d_model
         self.n_layers = located.n_layers
-        self.points = sorted(set(points))
         target = torch.device(resolve_device(device))
         self.dtype_name = resolve_dtype(dtype, str(target), located)
         self.tokenizer = load_tokenizer(located)
         self.model, self.device = load_base_model(located, loading, target, self.dtype_name)
         family = family_of(self.model.config)
-        blocks = find_blocks(self.model, located.n_layers, loading.blocks or (family.blocks if family else None))
-        self._taps = {point: find_tap(blocks, point, family, self.model.config) for point in self.points}
+        self._blocks = find_blocks(self.model, located.n_layers, loading.blocks or (family.blocks if family else None))
+        self._taps = {point: find_tap(self._blocks, point, family, self.model.config) for point in points}
+        self.narrow(points)
+
+    def narrow(self, points: Sequence[HookPoint]) -> None:
+        """From now on capture only these hook points, of those captured so far."""
+        self.points = sorted(set(points))
+        self._taps = {point: self._taps[point] for point in self.points}
         # Deleting the deeper blocks stops the pass early and frees their memory.
-        del blocks[self.points[-1].layer + 1 :]
+        del self._blocks[self.points[-1].layer + 1 :]
 
     def capture(self, ids: torch.Tensor) -> dict[HookPoint, torch.Tensor]:
         """Run one right-padded batch.

@@ -10,14 +10,15 @@ import numpy as np
 
 from mosaic_sae.config.schema import Experiment, ModelEntry
 from mosaic_sae.errors import MosaicError, SaeError
-from mosaic_sae.models.hook_points import HookPoint, find_hook_point
+from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.models.text import TextModel
 from mosaic_sae.models.tokenise import TokenisedTexts, TokenPolicy
 from mosaic_sae.pipeline.diagnosis import Alternative, Finding, Measured, findings
+from mosaic_sae.pipeline.prediction import measure, predicted_point
 from mosaic_sae.pipeline.readings import ModelReadings, Reading, resolve_model
 from mosaic_sae.pipeline.signs import Activations, activations, first_tokens, norms_of
 from mosaic_sae.sae.base import SparseAutoencoder
-from mosaic_sae.sae.quality import Quality, QualityMeter
+from mosaic_sae.sae.quality import Quality
 from mosaic_sae.sae.suspects import suspects
 
 logger = logging.getLogger(__name__)
@@ -59,18 +60,23 @@ def diagnose(experiment: Experiment, entry: ModelEntry, texts: list[str]) -> lis
 
 def _examine(model: ModelReadings, reading: Reading, texts: list[str], device: str, factor: float | None) -> Diagnosis:
     layer, site = reading.point.layer, reading.point.site
-    nearby = range(max(layer - _LAYERS_EACH_WAY, 0), min(layer + _LAYERS_EACH_WAY, model.located.n_layers - 1) + 1)
-    target = _target_site(reading.sae)
-    points = [HookPoint(near, each) for near in nearby for each in (site, target) if each is not None]
+    target = predicted_point(reading.sae)
+    # Where a transcoder reads elsewhere, it predicts as many layers further.
+    further = target.layer - layer if target else 0
+    layers = range(model.located.n_layers)
+    nearby = [near for near in layers if abs(near - layer) <= _LAYERS_EACH_WAY and near + further in layers]
+    points = [HookPoint(near, site) for near in nearby]
+    if target:
+        points += [HookPoint(near + further, target.site) for near in nearby]
     loaded = TextModel(model.located, points, device, model.dtype, model.loading)
     tokenised = _few_tokens(loaded.tokenise(texts, model.policy))
     limit = model.max_norm[reading.point]
-    limits: dict[HookPoint, float | None] = dict.fromkeys(points, limit)
+    limits = {point: limit for point in points if point.site == site}
     at = activations(loaded, tokenised, limits)
     sae = reading.sae.to(loaded.device)
 
     def fit(one: SparseAutoencoder, near: int, seen: dict[HookPoint, Activations]) -> Quality | None:
-        return _quality(one, seen[HookPoint(near, site)], seen[HookPoint(near, target)] if target else None)
+        return measure(one, seen[HookPoint(near, site)], seen[HookPoint(near + further, target.site)] if target else None)
 
     own = at[reading.point]
     quality = fit(sae, layer, at)
@@ -97,8 +103,7 @@ def _examine(model: ModelReadings, reading: Reading, texts: list[str], device: s
             alternatives=[
                 Alternative(one.fault, one.words, one.remedy, found.explained_variance)
                 for one in suspects(sae, own.acts, factor)
-                if (found := _tried(one.sae, own, at[HookPoint(layer, target)] if target else None))
-                and found.explained_variance is not None
+                if (found := _tried(one.sae, own, at[target] if target else None)) and found.explained_variance is not None
             ],
             other_bos=_with_other_bos(loaded, texts, model.policy, limits, sae, reading.point, target),
         )
@@ -120,30 +125,10 @@ def _few_tokens(texts: TokenisedTexts) -> TokenisedTexts:
     )
 
 
-def _target_site(sae: SparseAutoencoder) -> str | None:
-    """Return the site that a transcoder predicts; None for an SAE, and when it is not known."""
-    if not sae.is_transcoder:
-        return None
-    point = find_hook_point(sae.metadata.output_hook_name or "")
-    return point.site if point else None
-
-
-def _quality(sae: SparseAutoencoder, at: Activations, target: Activations | None) -> Quality | None:
-    if not len(at.acts):
-        return None
-    meter = QualityMeter(sae, with_fit=not sae.is_transcoder or target is not None)
-    if target is None:
-        meter.add(at.acts)
-    else:
-        both = at.rows & target.rows
-        meter.add(at.acts[both[at.rows]], target=target.acts[both[target.rows]])
-    return meter.result()
-
-
 def _tried(sae: SparseAutoencoder, at: Activations, target: Activations | None) -> Quality | None:
     """Measure an alternative; one that cannot be computed on these activations (an all-zero token) is none."""
     try:
-        return _quality(sae, at, target)
+        return measure(sae, at, target)
     except MosaicError as error:
         logger.debug("An alternative could not be measured: %s", error)
         return None
@@ -156,11 +141,11 @@ def _with_other_bos(
     limits: dict[HookPoint, float | None],
     sae: SparseAutoencoder,
     point: HookPoint,
-    target: str | None,
+    target: HookPoint | None,
 ) -> float | None:
     if model.tokenizer.bos_token_id is None or policy.chat is not None:
         return None
     other = dataclasses.replace(policy, prepend_bos=not policy.prepend_bos)
     at = activations(model, _few_tokens(model.tokenise(texts, other)), limits)
-    found = _quality(sae, at[point], at[HookPoint(point.layer, target)] if target else None)
+    found = measure(sae, at[point], at[target] if target else None)
     return found.explained_variance if found else None

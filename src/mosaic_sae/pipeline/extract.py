@@ -18,6 +18,7 @@ from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.models.text import TextModel
 from mosaic_sae.models.tokenise import TokenisedTexts
 from mosaic_sae.pipeline.forward import run_rows
+from mosaic_sae.pipeline.prediction import predicted_point, write_predictions
 from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces
 from mosaic_sae.pipeline.signs import N_TEXTS, activations, write_signs
 from mosaic_sae.pipeline.sinks import TokenBatch, from_stored
@@ -99,10 +100,7 @@ class _Pass:
         shards = sorted(lacking_tokens.union(*(missing for _, missing in lacking)))
         if shards:
             keep_freed_memory()
-            readings = self._readings
-            model = TextModel(readings.located, readings.points, self._settings.device, readings.dtype, readings.loading)
-            if 0 in shards:
-                self._write_signs(model)
+            model = self._load(0 in shards)
             total = sum(stop - start for start, stop in (tokens.ranges[number] for number in shards))
             with Progress(f"Extracting {self._examples.name} with {self._readings.located.name}", total, "texts") as progress:
                 for number in shards:
@@ -113,11 +111,20 @@ class _Pass:
             if missing or not writer.is_complete:
                 writer.finish()
 
-    def _write_signs(self, model: TextModel) -> None:
-        """Look at what is read on the first few texts; written before the first shard is."""
-        texts = model.tokenise(self._examples.texts[:N_TEXTS], self._readings.policy)
-        for point, at in activations(model, texts, self._readings.max_norm).items():
-            write_signs(self._places.activations[point].folder, model, point, texts, at)
+    def _load(self, with_signs: bool) -> TextModel:
+        """Load the model; before the first shard, also look at what is read, and predicted, on the first few texts."""
+        readings = self._readings
+        predicted = {target for reading in readings.readings if (target := predicted_point(reading.sae))} if with_signs else set()
+        points = [*readings.points, *predicted]
+        model = TextModel(readings.located, points, self._settings.device, readings.dtype, readings.loading)
+        if with_signs:
+            texts = model.tokenise(self._examples.texts[:N_TEXTS], readings.policy)
+            found = activations(model, texts, readings.max_norm)
+            for point in readings.points:
+                write_signs(self._places.activations[point].folder, model, point, texts, found[point])
+            write_predictions(readings.readings, found, self._places, model.device)
+            model.narrow(readings.points)
+        return model
 
     def _run_shard(
         self, model: TextModel, number: int, tokens: StoreWriter | None, rows: tuple[int, int], targets: list[Target], progress: Progress

@@ -11,7 +11,7 @@ from mosaic_sae.config.schema import Experiment, ModelEntry
 from mosaic_sae.errors import ConfigError, SaeError
 from mosaic_sae.fingerprint import fingerprint
 from mosaic_sae.models.families import FAMILIES
-from mosaic_sae.models.hook_points import SITE_OF_LOCATION, HookPoint
+from mosaic_sae.models.hook_points import SITE_OF_LOCATION, HookPoint, find_hook_point
 from mosaic_sae.models.loading import Loading
 from mosaic_sae.models.locate import LocatedModel, locate_model, width_at
 from mosaic_sae.models.text import load_tokenizer, make_policy, resolve_device, resolve_dtype
@@ -99,6 +99,12 @@ def _check_fit(sae: SparseAutoencoder, point: HookPoint, located: LocatedModel) 
         raise SaeError(
             f"The SAE {name} reads activations of width {sae.d_model}, but those of {located.name} at {point} have width {width}. "
             "It belongs to another model or site; change models.sae."
+        )
+    output = find_hook_point(sae.metadata.output_hook_name or "")
+    if output and (output.layer >= located.n_layers or sae.d_out != width_at(located, output.site)):
+        raise SaeError(
+            f"The transcoder {name} predicts activations of width {sae.d_out} at {output}, but {located.name} has layers 0 to "
+            f"{located.n_layers - 1}, of width {width_at(located, output.site)} there. It belongs to another model; change models.sae."
         )
     family = FAMILIES.get(located.family)
     if family and family.norms_outputs and (sae.metadata.hook_name or "").endswith(("mlp.hook_out", "attn.hook_out")):

@@ -92,7 +92,7 @@ class ShardFiller:
         for target in targets:
             sink = target.make_sink(n_rows)
             if number == 0 and target.reading is not None and isinstance(sink, LatentSink):
-                # What a transcoder predicts is at a hook point that is not captured.
+                # What a transcoder predicts is not captured here; its fit is that on the few texts (prediction.py).
                 sae = target.reading.sae
                 sink.meter = self._meters[id(target)] = QualityMeter(sae, with_fit=not sae.is_transcoder)
             self._sinks.append((target, sink))

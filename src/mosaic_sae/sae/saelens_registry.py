@@ -21,6 +21,7 @@ _FORMATS = {
     "sae_lens": "saelens",
     "dictionary_learning_1": "dictionary_learning",
     "gemma_2": "gemma_scope",
+    "gemma_2_transcoder": "gemma_scope",
     "gemma_3": "gemma_scope_2",
     "llama_scope": "llama_scope",
     "qwen_scope": "qwen_scope",

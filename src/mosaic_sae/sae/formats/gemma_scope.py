@@ -1,4 +1,6 @@
-"""Read a Gemma Scope SAE (Gemma 2): a folder with ``params.npz`` and nothing else (Lieberum et al. 2024, arXiv 2408.05147).
+"""Read a Gemma Scope SAE or transcoder (Gemma 2): a folder with ``params.npz`` and nothing else.
+
+Source: Lieberum et al. 2024, arXiv 2408.05147.
 
 What a config file would say stands in the release's paths: ``gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_82``.
 """
@@ -26,14 +28,16 @@ _NAMES = {name: name for name in ("W_enc", "W_dec", "b_enc", "b_dec", "threshold
 _REPOSITORY = re.compile(r"gemma-scope-(2b|9b|27b)-(pt|it)-(res|mlp|att|transcoders)/")
 _LAYER = re.compile(r"/layer_(\d+)/width_\w+/[^/]+$")
 _L0 = re.compile(r"/average_l0_(\d+)$")
-_HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
+# Transcoders read the norm in front of the MLP without its gain, which their makers had folded into the MLP.
+_HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z", "transcoders": "ln2.hook_normalized"}
 
 
 def read_metadata(folder: Path, name: str) -> SaeMetadata:
     """Read what the path says about the SAE, and check which arrays the file holds; none is loaded.
 
     Raises:
-        SaeError: the file is missing, damaged or holds other arrays, or the SAE is a transcoder or of token embeddings.
+        SaeError: the file is missing, damaged or holds other arrays, the SAE is of token embeddings, or nothing says which
+            layer a transcoder reads.
     """
     path = folder / PARAMS_FILE
     try:
@@ -47,11 +51,16 @@ def read_metadata(folder: Path, name: str) -> SaeMetadata:
         raise SaeError(
             f"SAE {name} reads token embeddings, before the first block, which is not supported. Choose one of a layer_N folder."
         )
-    if repository and repository[3] == "transcoders":
-        raise SaeError(f"SAE {name} is a transcoder, which is not supported. Choose a folder of the -res, -mlp or -att release.")
+    is_transcoder = repository is not None and repository[3] == "transcoders"
+    if is_transcoder and not layer:
+        raise SaeError(
+            f"SAE {name} lies in a copy of a transcoder release, {place}, but its path does not end as the release's do "
+            "(layer_12/width_16k/average_l0_6), so nothing says which layer it reads. Give its folders these names."
+        )
     return SaeMetadata(
         name=name,
         hook_name=f"blocks.{layer[1]}.{_HOOKS[repository[3]]}" if repository and layer else None,
+        output_hook_name=f"blocks.{layer[1]}.hook_mlp_out" if is_transcoder and layer else None,
         model_name=f"gemma-2-{repository[1]}" + ("-it" if repository[2] == "it" else "") if repository else None,
         prepend_bos=True,
         l0=float(l0[1]) if l0 else None,
@@ -83,6 +92,7 @@ def read(folder: Path, name: str, norm_scaling_factor: float | None = None) -> S
         b_enc=arrays["b_enc"],
         b_dec=arrays["b_dec"],
         threshold=arrays["threshold"],
+        is_transcoder=metadata.output_hook_name is not None,
     )
 
 

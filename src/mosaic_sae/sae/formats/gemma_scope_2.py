@@ -1,4 +1,4 @@
-"""Read a Gemma Scope 2 SAE (Gemma 3): a folder with ``config.json`` and ``params.safetensors``."""
+"""Read a Gemma Scope 2 SAE or transcoder (Gemma 3): a folder with ``config.json`` and ``params.safetensors``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaic_sae.errors import SaeError
 from mosaic_sae.sae.formats import SaeFormat
-from mosaic_sae.sae.formats.fields import positive, read_object, text, warn_unused_factor
+from mosaic_sae.sae.formats.fields import flag, positive, read_object, text, warn_unused_factor
 from mosaic_sae.sae.formats.names import check_names
 from mosaic_sae.sae.metadata import SaeMetadata
 
@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.json"
 PARAMS_FILE = "params.safetensors"
 _NAMES = {"w_enc": "W_enc", "w_dec": "W_dec", "b_enc": "b_enc", "b_dec": "b_dec", "threshold": "threshold"}
+# Stored [d_model d_out], as it is used.
+_SKIP = {"affine_skip_connection": "W_skip"}
+_CROSS_LAYER = frozenset({"clt", "crosscoder"})
 # A place in the Hugging Face model -> the hook point. What o_proj reads are the outputs of all heads, side by side.
 _HOOKS = {
     "output": "hook_resid_post",
     "self_attn.o_proj.input": "attn.hook_z",
+    "pre_feedforward_layernorm.output": "mlp.hook_in",
     "post_feedforward_layernorm.output": "hook_mlp_out",
 }
 
@@ -31,21 +35,29 @@ def read_metadata(folder: Path, name: str) -> SaeMetadata:
     """Read what ``config.json`` says.
 
     Raises:
-        SaeError: the file is missing or damaged, of another architecture, or describes a transcoder.
+        SaeError: the file is missing or damaged, of another architecture, or describes a cross-layer transcoder, a crosscoder or an
+            SAE with a skip.
     """
     path = folder / CONFIG_FILE
     raw, where = read_object(path), str(path)
+    # The release keeps these in folders of their own, one file a layer.
+    if found := _CROSS_LAYER & {text(raw, "type", where), folder.absolute().parent.name}:
+        raise SaeError(
+            f"{where}: this is a {' '.join(found)}, which reads or predicts several layers at once and is not supported. "
+            "Choose a folder of resid_post, mlp_out, attn_out or transcoder."
+        )
     if raw.get("architecture") != "jump_relu":
         raise SaeError(f"{where}: architecture must be 'jump_relu', got {raw.get('architecture')!r}. Is this a Gemma Scope 2 folder?")
     hook, output = text(raw, "hf_hook_point_in", where), text(raw, "hf_hook_point_out", where)
-    if raw.get("affine_connection") or output not in {None, "", hook}:
-        raise SaeError(
-            f"{where}: this is a transcoder (it reads {hook} and predicts {output}), which is not supported. "
-            "Choose a folder of resid_post, mlp_out or attn_out."
-        )
+    is_transcoder = bool(output) and output != hook
+    if is_transcoder and not hook:
+        raise SaeError(f"{where}: hf_hook_point_in is missing, so nothing says what this transcoder, which predicts {output}, reads.")
+    if not is_transcoder and _has_skip(raw, where):
+        raise SaeError(f"{where}: an SAE with an affine_connection is not supported; its skip may copy what it reads.")
     return SaeMetadata(
         name=name,
         hook_name=_hook_name(hook) if hook else None,
+        output_hook_name=_hook_name(output) if is_transcoder and output else None,
         model_name=_model_name(raw, where),
         prepend_bos=True,
         l0=positive(raw, "l0", where),
@@ -68,10 +80,11 @@ def read(folder: Path, name: str, norm_scaling_factor: float | None = None) -> S
 
     warn_unused_factor(norm_scaling_factor, str(folder))
     metadata = read_metadata(folder, name)
+    names = _NAMES | _SKIP if _has_skip(read_object(folder / CONFIG_FILE), str(folder / CONFIG_FILE)) else _NAMES
     path = folder / PARAMS_FILE
     stored = read_safetensors(path)
-    check_names(stored, _NAMES, path)
-    arrays = rename(stored, _NAMES, frozenset(), path)
+    check_names(stored, names, path)
+    arrays = rename(stored, names, frozenset(), path)
     return SparseAutoencoder(
         metadata=metadata,
         architecture="jumprelu",
@@ -81,7 +94,13 @@ def read(folder: Path, name: str, norm_scaling_factor: float | None = None) -> S
         b_enc=arrays["b_enc"],
         b_dec=arrays["b_dec"],
         threshold=arrays["threshold"],
+        W_skip=arrays.get("W_skip"),
+        is_transcoder=metadata.output_hook_name is not None,
     )
+
+
+def _has_skip(raw: Mapping[str, Any], where: str) -> bool:
+    return raw.get("affine_connection") is not None and flag(raw, "affine_connection", False, where)
 
 
 def _hook_name(place: str) -> str:
