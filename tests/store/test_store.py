@@ -155,3 +155,10 @@ def test_gather_pairs_by_hand() -> None:
     assert offsets.tolist() == [0, 1, 3, 3]
     assert indices.tolist() == [1, 4, 7]
     assert values.tolist() == [0.1, 0.4, 0.7]
+
+
+def test_a_value_beyond_the_stored_type_is_refused() -> None:
+    parts = [(np.array([0, 1]), np.array([3]), np.array([70000.0], dtype=np.float32))]
+    with pytest.raises(StoreError, match=r"store_dtype is float16, but latent values reach 7e\+04"):
+        join_pairs(parts, np.array([0]), 8, "float16")
+    assert join_pairs(parts, np.array([0]), 8, "float32")[2].tolist() == [70000.0]

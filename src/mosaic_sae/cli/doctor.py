@@ -105,7 +105,7 @@ def _facts(one: Diagnosis) -> list[tuple[str, str]]:
         facts.append(("silent here", f"{quality.dead_share:.0%} of the latents, on these {measured.n_texts} texts alone"))
     facts.append(("NaN or infinity", f"{measured.n_not_finite:,} tokens" if measured.n_not_finite else "none"))
     if (norms := measured.norms) is not None:
-        facts.append(("norms", f"first token {norms.first:.4g}, median {norms.median:.4g}"))
+        facts.append(("norms", f"first token {norms.first_in_words}, median {norms.median:.4g}"))
     if measured.layers:
         facts.append(("by layer", ", ".join(f"{layer}: {value:.3f}" for layer, value in measured.layers.items())))
     if measured.alternatives:

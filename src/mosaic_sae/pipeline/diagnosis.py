@@ -35,12 +35,17 @@ class Alternative:
 class Norms:
     """Norms of activations at the hook point."""
 
-    first: float
-    """Mean over the texts' first tokens (BOS where there is one)."""
+    first: float | None
+    """Mean over the texts' first tokens (BOS where there is one) that are finite; None = none is. These need not count."""
     median: float
     """Of the tokens that count."""
     massive_share: float
     """Share of the tokens that count whose norm exceeds ten times the median."""
+
+    @property
+    def first_in_words(self) -> str:
+        """The norm of first tokens, for people."""
+        return "not finite" if self.first is None else f"{self.first:.4g}"
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,7 @@ def _massive(measured: Measured) -> list[Finding]:
         Finding(
             "problem",
             f"{norms.massive_share:.1%} of the tokens that count have an activation norm above {_MASSIVE:.0f} times the median "
-            f"({norms.median:.4g}; first tokens {norms.first:.4g}): they drown the rest in sums and in the explained variance.",
+            f"({norms.median:.4g}; first tokens {norms.first_in_words}): they drown the rest in sums and in the explained variance.",
             f"Set tokens.bos: exclude, or tokens.max_norm: {4 * norms.median:.3g}.",
         )
     ]

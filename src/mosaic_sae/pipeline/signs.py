@@ -91,7 +91,8 @@ def norms_of(at: Activations) -> Norms | None:
     if not len(kept):
         return None
     median = float(np.median(kept))
-    return Norms(float(np.mean(at.first)), median, float(np.mean(kept > _MASSIVE * median)))
+    first = at.first[np.isfinite(at.first)]
+    return Norms(float(np.mean(first)) if len(first) else None, median, float(np.mean(kept > _MASSIVE * median)))
 
 
 def first_tokens(model: TextModel, texts: TokenisedTexts, n: int = 5) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mosaic_sae.errors import StoreError
 from mosaic_sae.sae.latents import index_dtype
 
 
@@ -56,11 +57,18 @@ def gather_pairs(
 def join_pairs(
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]], order: np.ndarray, d_sae: int, value_dtype: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Concatenate CSR parts in the order of arrival, then reorder their tokens; also fixes the stored types."""
+    """Concatenate CSR parts in the order of arrival, then reorder their tokens; also fixes the stored types.
+
+    Raises:
+        StoreError: a value is too large for the type.
+    """
     if not parts:
         return np.zeros(1, dtype=np.int64), np.zeros(0, dtype=index_dtype(d_sae)), np.zeros(0, dtype=value_dtype)
     shifts = np.concatenate([[0], np.cumsum([part[0][-1] for part in parts])])
     offsets = np.concatenate([[0], *(part[0][1:] + shift for part, shift in zip(parts, shifts, strict=False))]).astype(np.int64)
     indices = np.concatenate([part[1] for part in parts]).astype(index_dtype(d_sae))
-    values = np.concatenate([part[2] for part in parts]).astype(value_dtype)
+    values = np.concatenate([part[2] for part in parts])
+    if len(values) and (largest := float(values.max())) > np.finfo(value_dtype).max:
+        raise StoreError(f"settings.store_dtype is {value_dtype}, but latent values reach {largest:.4g}. Use store_dtype: float32.")
+    values = values.astype(value_dtype)
     return gather_pairs(offsets, indices, values, order)
