@@ -68,7 +68,7 @@ def join_pairs(
     offsets = np.concatenate([[0], *(part[0][1:] + shift for part, shift in zip(parts, shifts, strict=False))]).astype(np.int64)
     indices = np.concatenate([part[1] for part in parts]).astype(index_dtype(d_sae))
     values = np.concatenate([part[2] for part in parts])
-    if len(values) and (largest := float(values.max())) > np.finfo(value_dtype).max:
+    if len(values) and (largest := float(values.max())) > float(np.finfo(value_dtype).max):
         raise StoreError(f"settings.store_dtype is {value_dtype}, but latent values reach {largest:.4g}. Use store_dtype: float32.")
     values = values.astype(value_dtype)
     return gather_pairs(offsets, indices, values, order)
