@@ -36,10 +36,10 @@ app: $(VENV)/installed  ## open the app on the results
 	$(BIN)/python app/main.py
 
 test: $(VENV)/installed-dev  ## set up and run the tests
-	$(BIN)/python -m pytest -q -m "not slow and not browser"
+	MOSAIC_NO_SKIP=1 $(BIN)/python -m pytest -q -m "not slow and not browser"
 
 test-slow: $(VENV)/installed-dev  ## the tests that need minutes
-	$(BIN)/python -m pytest -q -m "slow"
+	MOSAIC_NO_SKIP=1 $(BIN)/python -m pytest -q -m "slow"
 
 check: $(VENV)/installed-dev  ## lint, format, types
 	$(BIN)/ruff check .
