@@ -69,6 +69,21 @@ def test_scores_are_ordered_by_role_then_test_score_and_named():
     assert scores["latents_used"].notna().tolist() == [True, True, False, False]
 
 
+def test_model_and_layer_are_named_where_there_are_several():
+    known = {"classifier": "majority", "representation": "majority", "cv": None, "pooling": None, "sae": None, "model": None, "layer": None}
+    one = [row("a", binarise=1.0), row("b", classifier="tree"), row("c", **known)]
+    assert tables.scores(frame(*one), "d", "s")["configuration"].tolist() == ["sum, ≥ 1", "sum", "–"]
+    layers = [*one, row("e", layer=7, cv=0.1)]
+    assert tables.scores(frame(*layers), "d", "s")["configuration"].tolist() == ["layer 3, sum, ≥ 1", "layer 3, sum", "–"]
+    models = [*one, row("e", model="owner/n", layer=7, representation="dense_mean", pooling=None)]
+    assert tables.scores(frame(*models), "d", "s")["configuration"].tolist() == [
+        "m, layer 3, sum, ≥ 1",
+        "m, layer 3, sum",
+        "n, layer 7",
+        "–",
+    ]
+
+
 def test_the_pooling_grid_stays_with_the_chosen_layer():
     table = frame(
         row("a", cv=0.9, pooling="sum"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +53,14 @@ def configuration(key: Mapping[str, Any]) -> str:
     if not present(key.get("pooling")):
         return "–"
     return f"{key['pooling']}, {binarise_name(key['binarise'])}" if present(key.get("binarise")) else str(key["pooling"])
+
+
+def where(key: Mapping[str, Any], several: Collection[str]) -> str:
+    """Name the model and the layer of a point, as far as there are ``several`` of them: "gemma-3-270m, layer 9"; empty without a model."""
+    if not present(key.get("model")):
+        return ""
+    model = [str(key["model"]).rsplit("/", 1)[-1]] if "model" in several else []
+    return ", ".join(model + ([f"layer {int(key['layer'])}"] if several else []))
 
 
 def pooling_in_words(key: Mapping[str, Any]) -> str:

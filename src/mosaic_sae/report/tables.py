@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mosaic_sae.errors import StoreError
-from mosaic_sae.report.names import REPRESENTATIONS, configuration, method_name, role_of
+from mosaic_sae.report.names import REPRESENTATIONS, configuration, method_name, role_of, where
 
 FAMILY = ["dataset", "split", "representation", "classifier"]
 COLUMNS = [
@@ -76,19 +76,26 @@ def sections(frame: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def scores(frame: pd.DataFrame, dataset: str, split: str) -> pd.DataFrame:
-    """Return the chosen point of each family of one section, with ``method``, ``label``, ``role``, ``configuration`` and ``latents_used``.
+    """Return the chosen point of each family of one section.
+
+    Added columns: ``method``, ``label``, ``role``, ``where`` (model and layer, as far as the section has several), ``configuration``
+    (pooling, threshold and ``where``) and ``latents_used``.
 
     ``method`` always names the classifier ("SAE (tree)"); the shorter ``label`` does so only where a representation has several.
 
     Rows: SAE probes, baselines, controls; inside each by test score, best first.
     """
-    part = frame[(frame["dataset"] == dataset) & (frame["split"] == split) & frame["chosen"].astype(bool)].copy()
+    whole = frame[(frame["dataset"] == dataset) & (frame["split"] == split)]
+    part = whole[whole["chosen"].astype(bool)].copy()
     part["method"] = [method_name(*pair) for pair in zip(part["representation"], part["classifier"], strict=True)]
     count = part["representation"].value_counts()
     names = zip(part["representation"], part["method"], strict=True)
     part["label"] = [method if count[name] > 1 else REPRESENTATIONS.get(name, name) for name, method in names]
     part["role"] = [role_of(name) for name in part["representation"]]
-    part["configuration"] = [configuration(row) for row in records(part[["pooling", "binarise"]])]
+    several = {name for name in ("model", "layer") if whole[name].dropna().nunique() > 1}
+    part["where"] = [where(row, several) for row in records(part[["model", "layer"]])]
+    parts = zip(part["where"], records(part[["pooling", "binarise"]]), strict=True)
+    part["configuration"] = [", ".join(filter(None, [place, configuration(row).strip("–")])) or "–" for place, row in parts]
     part["latents_used"] = part["n_nonzero"].where(part["sae"].notna())
     part["order"] = part["role"].map(_ROLE_ORDER)
     return (

@@ -78,7 +78,8 @@ def _difference(row: pd.Series) -> str:
 
 def _short(row: pd.Series) -> str:
     name = row["representation"]
-    return IN_SENTENCES.get(name) or REPRESENTATIONS.get(name, str(name))
+    said = IN_SENTENCES.get(name) or REPRESENTATIONS.get(name, str(name))
+    return f"{said} ({row['where']})" if row["where"] else said
 
 
 def _capital(text: str) -> str:
@@ -88,7 +89,7 @@ def _capital(text: str) -> str:
 def _described(row: pd.Series) -> str:
     classifier = CLASSIFIERS.get(row["classifier"], str(row["classifier"]))
     pooling = pooling_in_words({"pooling": row["pooling"], "binarise": row["binarise"]})
-    return f"{classifier}, {pooling}" if pooling else classifier
+    return ", ".join(filter(None, [classifier, pooling, row["where"]]))
 
 
 def _score(row: pd.Series) -> str:
