@@ -26,9 +26,9 @@ def planted() -> sp.csr_array:
     return sp.csr_array(dense)
 
 
-def probe(language: str, latents: list[int], weights: list[float], sae: str = "s", classes: str = "ab") -> LanguageProbe:
-    found = Coefficients(list(classes), np.array(latents, dtype=np.int32), np.array([weights]), np.zeros(1), np.ones(len(latents)))
-    return LanguageProbe(language, planted(), found, sae)
+def probe(language: str, latents: list[int], weights: list[float], sae: str = "s", threshold: float | None = None) -> LanguageProbe:
+    found = Coefficients(["a", "b"], np.array(latents, dtype=np.int32), np.array([weights]), np.zeros(1), np.ones(len(latents)))
+    return LanguageProbe(language, planted(), threshold, found, sae)
 
 
 def test_shared_and_specific_latents_are_told_apart() -> None:
@@ -46,6 +46,15 @@ def test_shared_and_specific_latents_are_told_apart() -> None:
     assert (of_three["de"].density, of_three["de"].density_class, of_three["de"].density_rest) == pytest.approx((24 / 40, 1, 4 / 20))
     assert (of_three["fr"].density, of_three["fr"].density_class, of_three["fr"].density_rest) == (0.5, 1, 0)
     assert {line.n for line in lines} == {2 * N}
+    # The first text of class a in de; latent 5 is silent there.
+    assert of_three["de"].strongest == SPOKEN.index("de")
+    assert next(line.strongest for line in lines if (line.latent, line.language) == (5, "de")) is None
+
+
+def test_activity_is_what_a_binarised_probe_sees() -> None:
+    # At 1.5 the firings of strength 1 in class b of de are gone.
+    lines = latent_shift([probe("en", [3], [-4.0], threshold=1.5)], LABELS, SPOKEN, 5)
+    assert [(line.density_class, line.density_rest) for line in lines] == [(1, 0)] * 3
 
 
 def test_weights_compare_on_one_sae_only() -> None:

@@ -20,6 +20,7 @@ from mosaic_sae.explain.evidence import write_evidence
 from mosaic_sae.fsio import read_json, write_json, write_text
 from mosaic_sae.log import format_seconds, log_file
 from mosaic_sae.pipeline import provenance
+from mosaic_sae.pipeline.across_languages import write_transfer
 from mosaic_sae.pipeline.classify import Failure, Labelled, classify
 from mosaic_sae.pipeline.extract import extract as extract_stores
 from mosaic_sae.pipeline.fit_check import read_check
@@ -154,6 +155,9 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
         experiment.settings.seed,
     )
     record.time("evidence", started)
+    started = time.monotonic()
+    write_transfer(experiment, work, record.folder)
+    record.time("transfer", started)
     record.write(status="done", finished=_now())
     started = time.monotonic()
     write_report(record.folder)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from mosaic_sae.features.binarise import binarise
 from mosaic_sae.probes.coefficients import Coefficients
 
 MIN_DENSITY = 0.05
@@ -22,8 +23,10 @@ class LanguageProbe:
     """The probe of one training language, on the latents it was chosen to read."""
 
     language: str
-    features: sp.csr_array
-    """float32 [n_rows, d_sae]: pooled latents of the test rows, as this probe sees them."""
+    pooled: sp.csr_array
+    """float32 [n_rows, d_sae]: latents of the test rows, pooled as this probe reads them."""
+    threshold: float | None
+    """Of its binarisation; None where it reads the values."""
     coefficients: Coefficients
     sae: str
     """Which SAE on which model it reads; weights of one latent compare only where this is equal."""
@@ -53,6 +56,8 @@ class Shift:
     marks_class: bool
     weight_here: float
     """In the probe of this language; 0 if that probe leaves the latent out, NaN if there is none on the same SAE."""
+    strongest: int | None
+    """Row of the test text in this language with the largest pooled value; None where the latent is silent."""
 
 
 def latent_shift(probes: Sequence[LanguageProbe], labels: Sequence[str], languages: Sequence[str], n_top: int) -> list[Shift]:
@@ -77,10 +82,11 @@ def latent_shift(probes: Sequence[LanguageProbe], labels: Sequence[str], languag
     weights = {probe.language: (probe.sae, _weights(probe.coefficients)) for probe in probes}
     lines: list[Shift] = []
     for probe in probes:
+        features = binarise(probe.pooled, probe.threshold)
         for top in probe.coefficients.top(n_top):
             latent, label = top["latent"], top["class"]
-            active = np.zeros(len(truth), dtype=bool)
-            active[probe.features[:, [latent]].nonzero()[0]] = True
+            active = _column(features, latent) > 0
+            values = _column(probe.pooled, latent)
             rates = {language: _rates(active, truth == label, spoken == language) for language in sorted(set(languages))}
             marked = {language: _marks(*rate[1:]) for language, rate in rates.items() if not np.isnan(rate[1])}
             kind = _kind(marked, probe.language)
@@ -100,6 +106,7 @@ def latent_shift(probes: Sequence[LanguageProbe], labels: Sequence[str], languag
                         density_rest=of_rest,
                         marks_class=marked.get(language, False),
                         weight_here=own.get(label, {}).get(latent, 0.0) if sae == probe.sae else np.nan,
+                        strongest=_strongest(values, spoken == language),
                     )
                 )
     return lines
@@ -112,6 +119,15 @@ def _weights(coefficients: Coefficients) -> Mapping[str, dict[int, float]]:
         name: dict(zip(coefficients.latents.tolist(), coefficients.weights[0 if binary else number].tolist(), strict=True))
         for number, name in enumerate(coefficients.classes)
     }
+
+
+def _column(features: sp.csr_array, latent: int) -> np.ndarray:
+    return features[:, [latent]].toarray()[:, 0]
+
+
+def _strongest(values: np.ndarray, here: np.ndarray) -> int | None:
+    row = int(np.where(here, values, -np.inf).argmax())
+    return row if here[row] and values[row] > 0 else None
 
 
 def _rates(active: np.ndarray, of_class: np.ndarray, here: np.ndarray) -> tuple[float, float, float]:
