@@ -73,9 +73,10 @@ def resampled_macro_f1(
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
 
-    def per_unit(classes: np.ndarray, rows: np.ndarray) -> sp.csr_array:
-        cells = (np.ones(len(rows), dtype=np.int64), (place[unit[rows]], classes[rows]))
-        return sp.csr_array(cells, shape=(len(order), n_classes))
+    def per_unit(classes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        cells = place[unit[rows]] * n_classes + classes[rows]
+        # Floats, because only their products are fast; counts are exact in them.
+        return np.bincount(cells, minlength=len(order) * n_classes).reshape(len(order), n_classes).astype(np.float64)
 
     every = np.arange(len(true))
     support = per_unit(true, every)
@@ -85,7 +86,7 @@ def resampled_macro_f1(
     shares = np.full(len(order), 1 / len(order))
     parts = []
     for start in range(0, n_bootstrap, _CHUNK):
-        draws = rng.multinomial(len(order), shares, size=min(_CHUNK, n_bootstrap - start))
+        draws = rng.multinomial(len(order), shares, size=min(_CHUNK, n_bootstrap - start)).astype(np.float64)
         drawn = draws @ support
         parts.append([macro_f1(draws @ one, drawn, draws @ other) for one, other in zip(hits, guesses, strict=True)])
     return np.concatenate(parts, axis=1)

@@ -27,7 +27,9 @@ def verdicts(cells: pd.DataFrame) -> list[str]:
             continue
         best = probes.sort_values(["cv_macro_f1", "classifier"], ascending=[False, True]).iloc[0]["classifier"]
         probe = probes[probes["classifier"] == best]
-        lines.append(f"Trained on {language}, {_mean(probe, best)} on {_languages(probe)}{_rivals(others)}.{_gap(probe)}{_pairs(probe)}")
+        lines.append(
+            f"Trained on {language}, {_mean(probe, best)} on {_languages(probe)}{_rivals(others)}.{_gap(probe)}{_pairs(probe, others)}"
+        )
     return lines
 
 
@@ -46,8 +48,14 @@ def _rivals(others: pd.DataFrame) -> str:
     for name in dict.fromkeys(others["representation"]):
         if role_of(name) == "baseline" or name == "random_sae":
             scores = others[others["representation"] == name]["macro_f1"]
-            named.append(f"{IN_SENTENCES.get(name) or REPRESENTATIONS.get(name, name)} {number(scores.mean())}")
+            named.append(f"{_called(name)} {number(scores.mean())}")
     return f" ({', '.join(named)})" if named else ""
+
+
+def _called(representation: str) -> str:
+    if representation == "random_sae":
+        return "a random SAE"
+    return IN_SENTENCES.get(representation) or REPRESENTATIONS.get(representation, representation)
 
 
 def _gap(probe: pd.DataFrame) -> str:
@@ -58,15 +66,19 @@ def _gap(probe: pd.DataFrame) -> str:
     return f" The gap to the languages' own SAE probes is {signed(gaps['gap'].mean())} on average, clear in {clear} of {len(gaps)}."
 
 
-def _pairs(probe: pd.DataFrame) -> str:
+def _pairs(probe: pd.DataFrame, others: pd.DataFrame) -> str:
+    spelling = others[others["representation"] == "tfidf"].set_index("test_language")["macro_f1"]
     rows: list[dict[Any, Any]] = probe.sort_values("macro_f1", ascending=False, kind="stable").to_dict("records")
     if len(rows) <= _LISTED:
-        return " " + " ".join(f"In {_pair(row)}." for row in rows)
-    return f" Best in {_pair(rows[0])}; least in {_pair(rows[-1])}."
+        return " " + " ".join(f"In {_pair(row, spelling)}." for row in rows)
+    return f" Best in {_pair(rows[0], spelling)}; least in {_pair(rows[-1], spelling)}."
 
 
-def _pair(row: dict[Any, Any]) -> str:
-    score = f"{row['test_language']} {number(row['macro_f1'])} {interval(row['macro_f1_low'], row['macro_f1_high'])}"
+def _pair(row: dict[Any, Any], spelling: pd.Series) -> str:
+    language = row["test_language"]
+    score = f"{language} {number(row['macro_f1'])} {interval(row['macro_f1_low'], row['macro_f1_high'])}"
+    if language in spelling:
+        score += f" (TF-IDF {number(spelling[language])})"
     if not present(row["gap"]):
-        return f"{score} (it has no probe of its own)"
+        return f"{score}, which has no probe of its own"
     return f"{score}, gap to its own probe {signed(row['gap'])} {interval(row['gap_low'], row['gap_high'])}"
