@@ -101,8 +101,10 @@ def test_hostile_names_are_shown_as_text(folder) -> None:
     line = {"dataset": "d", "family": "language", "train_language": HOSTILE, "label": HOSTILE, "latent": 3, "weight": 1.0, "kind": "shared"}
     line |= {"language": HOSTILE, "density_class": 0.5, "density_rest": 0.1, "marks_class": True, "strongest_text": HOSTILE}
     cells = [cell("sae", one, two, 0.5, -0.3, share=share) for one in ("a", HOSTILE) for two in ("a", HOSTILE) for share in (0.5, 1.0)]
-    content = Content({"name": "r", "status": "done", "points": {}}, [], read_transfer(folder(cells, [line])), 4)
+    silent = line | {"language": "a", "density_class": np.nan, "density_rest": 0.0, "marks_class": False, "strongest_text": None}
+    content = Content({"name": "r", "status": "done", "points": {}}, [], read_transfer(folder(cells, [line, silent])), 4)
     page, markdown = html_report(content), markdown_report(content)
+    assert content.transfers[0].latents[0].texts == {HOSTILE: HOSTILE}
     assert "<script>alert" not in page and "&lt;script&gt;alert(1)&lt;/script&gt;|x" in page
     rows = [row for row in markdown.splitlines() if row.startswith("| a |")]
     assert "<script>" not in markdown and rows and all(row.count(" |") == 3 for row in rows if "(" in row)

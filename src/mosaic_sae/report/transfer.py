@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mosaic_sae.errors import StoreError
-from mosaic_sae.report.names import method_name, role_of
+from mosaic_sae.report.names import method_name, present, role_of
 from mosaic_sae.report.transfer_words import verdicts
 
 METHOD = ["representation", "classifier"]
@@ -237,7 +237,7 @@ def _lines(shift: pd.DataFrame) -> list[ShiftLine]:
             one = rows[rows["train_language"] == rows.sort_values("strength", ascending=False, kind="stable")["train_language"].iloc[0]]
             records = one.sort_values("language").to_dict("records")
             densities = {row["language"]: (row["density_class"], row["density_rest"], bool(row["marks_class"])) for row in records}
-            texts = {row["language"]: row["strongest_text"] for row in records if row["strongest_text"]}
+            texts = {row["language"]: row["strongest_text"] for row in records if present(row["strongest_text"])}
             line = ShiftLine(int(str(latent)), str(label), kind, trained, densities, texts)
             found.append((-len(trained), -rows["strength"].max(), line))
         lines += [line for *_, line in sorted(found, key=lambda item: item[:2])[:_MOST_LATENTS]]
