@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from factories import make_texts
+from factories import make_sae, make_texts
 from mosaic_sae.config.load import Loaded, load_experiment
 from mosaic_sae.pipeline.plan import make_plan
 from mosaic_sae.pipeline.run import RunSummary, run
@@ -20,8 +20,8 @@ CONFIG = """
 settings: {{base_save_dir: {folder}/stores, base_classify_dir: {folder}/results, shard_rows: 64}}
 models:
   - name: {model}
-    layers: [2]
-    sae: {{path: {sae}}}
+    layers: [1, 2]
+    sae: {{path: "{folder}/sae_{{layer}}"}}
 datasets:
   - name: {folder}/toy.csv
     text_field: text
@@ -36,14 +36,14 @@ classification_params:
   top_n_values: [sum]
   binarize_values: [null]
   classifiers: [logistic]
-  baselines: [majority, shuffled_labels, tfidf, dense_mean, random_sae]
+  baselines: [majority, shuffled_labels, tfidf, dense_mean]
   cv_folds: 2
   n_bootstrap: 200
 """
 
 
 @pytest.fixture(scope="module")
-def loaded(tiny_model: Path, tiny_sae: Path, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+def loaded(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     """Languages xx and yy say each item in other words, zz in those of yy; vv has too few items to be trained on."""
     folder = tmp_path_factory.mktemp("languages")
     texts, labels = make_texts(400, seed=1)
@@ -58,7 +58,9 @@ def loaded(tiny_model: Path, tiny_sae: Path, tmp_path_factory: pytest.TempPathFa
             said = {"xx": xx, "yy": yy, "zz": yy} | ({"vv": of_class.pop()} if item < 12 else {})
             rows.writerows([f"{item}{language}", text, label, language, item] for language, text in said.items())
     path = folder / "toy.yaml"
-    path.write_text(CONFIG.format(folder=folder, model=tiny_model, sae=tiny_sae))
+    path.write_text(CONFIG.format(folder=folder, model=tiny_model))
+    for layer in (1, 2):
+        make_sae(folder / f"sae_{layer}", layer=layer, seed=layer)
     return load_experiment(path)
 
 
@@ -69,16 +71,17 @@ def summary(loaded: Loaded) -> RunSummary:
 
 @pytest.fixture(scope="module")
 def cells(summary: RunSummary) -> pd.DataFrame:
+    """Of the CV-chosen points."""
     assert summary.failed == []
-    return pd.read_parquet(summary.run_folder / "transfer.parquet")
+    table = pd.read_parquet(summary.run_folder / "transfer.parquet")
+    return table[table["selection"] == "chosen"]
 
 
 def test_every_pair_is_there_for_every_method_and_share(cells: pd.DataFrame) -> None:
-    assert set(cells["representation"]) == {"sae", "tfidf", "dense_mean", "random_sae", "majority"}
+    assert set(cells["representation"]) == {"sae", "tfidf", "dense_mean", "majority"}
     for _, part in cells.groupby("representation"):
         pairs = list(part[["train_language", "share", "test_language"]].itertuples(index=False, name=None))
         assert len(pairs) == len(set(pairs)) == 3 * 2 * 4
-    assert set(cells["selection"]) == {"chosen"}  # one layer: no second table
     assert cells[cells["share"] == 1]["n_train"].nunique() == 1
     assert cells[cells["test_language"] == "vv"]["gap"].isna().all()
     assert cells[cells["test_language"] != "vv"]["gap"].notna().all()
@@ -90,6 +93,25 @@ def test_a_cell_is_the_score_of_that_languages_test_rows(summary: RunSummary, ce
         part = answers[answers["id"].str.endswith(row.test_language)]
         assert row.n_test == len(part)
         assert row.macro_f1 == pytest.approx(f1_score(part["label"], part["predicted"], average="macro", zero_division=0))
+
+
+def test_each_layer_has_a_matrix_of_its_own(summary: RunSummary, cells: pd.DataFrame) -> None:
+    table = pd.read_parquet(summary.run_folder / "transfer.parquet")
+    layers = table[table["selection"] == "layer"]
+    assert layers.groupby(["representation", "layer"]).size().to_dict() == {
+        (name, layer): 3 * 2 * 4 for name in ("sae", "dense_mean") for layer in (1, 2)
+    }
+    # The better layer by CV in the training language is the chosen one.
+    columns = ["representation", "train_language", "share"]
+    best = layers.groupby(columns)["cv_macro_f1"].max()
+    chosen = cells[cells["layer"].notna()].groupby(columns)["cv_macro_f1"].first()
+    assert chosen.to_dict() == pytest.approx(best.to_dict())
+    own = layers[(layers["train_language"] == layers["test_language"])]
+    assert own["gap"].abs().max() == 0
+    (transfer,) = gather(summary.run_folder).transfers
+    assert [(one.method, one.layer) for one in transfer.by_layer] == [
+        ("SAE (logistic)", 1), ("SAE (logistic)", 2), ("Mean hidden state (logistic)", 1), ("Mean hidden state (logistic)", 2)
+    ]  # fmt: skip
 
 
 def test_equal_languages_transfer_without_a_gap(cells: pd.DataFrame) -> None:
@@ -130,6 +152,7 @@ def test_the_report_sums_languages_up(summary: RunSummary, capsys: pytest.Captur
     assert record["datasets"][0]["splits"]["language xx"]["notes"]["not_trained_on"]["vv"].endswith("min_train (20)")
 
 
-def test_a_second_run_does_nothing_and_writes_the_same_tables(loaded: Loaded, summary: RunSummary, cells: pd.DataFrame) -> None:
+def test_a_second_run_does_nothing_and_writes_the_same_tables(loaded: Loaded, summary: RunSummary) -> None:
     assert {point.action for point in make_plan(loaded)} == {"skip"}
-    pd.testing.assert_frame_equal(pd.read_parquet(run(loaded).run_folder / "transfer.parquet"), cells)
+    before = pd.read_parquet(summary.run_folder / "transfer.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(run(loaded).run_folder / "transfer.parquet"), before)

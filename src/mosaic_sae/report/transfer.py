@@ -142,7 +142,7 @@ def _transfer(dataset: str, family: str, cells: pd.DataFrame, shift: pd.DataFram
         family=family,
         verdicts=verdicts(whole),
         matrices=[_matrix(method_name(*method), part, low, high) for method, part in _by_method(shown)],
-        outcomes=[_outcome(method, part) for method, part in _by_method(whole)],
+        outcomes=[_outcome(method_name(*method), role_of(method[0]), part) for method, part in _by_method(whole)],
         by_layer=_by_layer(cells[(cells["selection"] == "layer") & (cells["share"] == 1)]),
         curve=_curve(chosen),
         kinds=[] if shift is None else _kinds(shift),
@@ -182,13 +182,13 @@ def _cell(row: dict[Any, Any], low: float, high: float) -> MatrixCell:
     )
 
 
-def _outcome(method: tuple[str, str], cells: pd.DataFrame, layer: float = float("nan")) -> Outcome:
+def _outcome(method: str, role: str, cells: pd.DataFrame, layer: float = float("nan")) -> Outcome:
     own = cells[cells["train_language"] == cells["test_language"]]
     others = cells[cells["train_language"] != cells["test_language"]]
     gaps = others[others["gap"].notna()]
     return Outcome(
-        method=method_name(*method),
-        role=role_of(method[0]),
+        method=method,
+        role=role,
         layer=layer,
         own=own["macro_f1"].mean(),
         others=others["macro_f1"].mean(),
@@ -199,12 +199,14 @@ def _outcome(method: tuple[str, str], cells: pd.DataFrame, layer: float = float(
 
 
 def _by_layer(cells: pd.DataFrame) -> list[Outcome]:
-    return [
-        _outcome(method, part, float(layer))
-        for method, rows in _by_method(cells)
-        for (_, layer), part in rows.groupby(["model", "layer"])
-        if isinstance(layer, float | int)
-    ]
+    """One line for each method, model and layer; a single model is not named."""
+    several = cells["model"].nunique() > 1
+    lines = []
+    for method, rows in _by_method(cells):
+        for (model, layer), part in rows.groupby(["model", "layer"]):
+            name = f"{method_name(*method)}, {model}" if several else method_name(*method)
+            lines.append(_outcome(name, role_of(method[0]), part, float(str(layer))))
+    return lines
 
 
 def _curve(cells: pd.DataFrame) -> list[SharePoint]:
@@ -214,7 +216,7 @@ def _curve(cells: pd.DataFrame) -> list[SharePoint]:
     points = []
     for method, rows in _by_method(cells):
         for share, part in rows.groupby("share"):
-            outcome = _outcome(method, part)
+            outcome = _outcome(method_name(*method), role_of(method[0]), part)
             n_train = round(float(part.drop_duplicates("train_language")["n_train"].mean()))
             points.append(SharePoint(outcome.method, outcome.role, float(str(share)), n_train, outcome.own, outcome.others))
     return points
