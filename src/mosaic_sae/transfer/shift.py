@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
 from mosaic_sae.features.binarise import binarise
-from mosaic_sae.probes.coefficients import Coefficients
+
+if TYPE_CHECKING:
+    # The report names the kinds below, and the app that imports it does without scikit-learn.
+    from mosaic_sae.probes.coefficients import Coefficients
 
 MIN_DENSITY = 0.05
 """A latent marks a class in a language when it is active in at least this share of the class's texts there ..."""
