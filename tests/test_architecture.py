@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src/mosaic_sae"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # A package may import from those before it, and from itself.
-ORDER = ["base", "sources", "models", "sae", "store", "features", "probes", "explain", "report", "pipeline", "app", "cli"]
+ORDER = ["base", "sources", "models", "sae", "store", "features", "probes", "transfer", "explain", "report", "pipeline", "app", "cli"]
 BASE = {"errors", "config", "registry", "fingerprint", "fsio", "log"}
 HOMES = {
     "dash": {"app"},

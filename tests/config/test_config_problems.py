@@ -182,3 +182,15 @@ def test_messages_of_checks_keep_their_words_and_find_their_key():
         ("door", "a home has no second door."),
         ("", "the name and the door do not fit."),
     ]
+
+
+def test_a_language_split_says_what_it_needs():
+    dataset = {"name": "d", "text_field": "a", "label_field": "b", "splits": [{"kind": "language"}]}
+    assert "language_field, the column that says" in told(valid(datasets=[dataset]))["datasets.0"]
+    assert "name the text column" in told(valid(datasets=[dataset | {"language_field": "l"}]))["datasets.0"]
+    assert told(valid(datasets=[dataset | {"language_field": "l", "group_field": "g"}])) == {}
+    keys = {"kind": "random", "min_train": 9, "equal_sizes": True}  # a default, spelt out, is no mistake
+    told_of = told(valid(datasets=[dataset | {"splits": [keys]}]))
+    assert told_of == {"datasets.0.splits.0.min_train": "only for kind: language, not for kind: random."}
+    shares = {"kind": "language", "train_shares": [0.5]}
+    assert "must contain 1.0" in told(valid(datasets=[dataset | {"splits": [shares]}]))["datasets.0.splits.0.train_shares"]

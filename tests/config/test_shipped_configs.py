@@ -18,7 +18,7 @@ PRESETS = sorted((Path(mosaic_sae.__file__).parent / "presets").rglob("*.yaml"))
 
 
 def test_every_preset_is_known_by_name():
-    assert len(PRESETS) == 2  # change this number with the presets: it keeps the tests below from silently testing nothing
+    assert len(PRESETS) == 3  # change this number with the presets: it keeps the tests below from silently testing nothing
     assert [preset_path(name) for name in preset_names()] == PRESETS
     with pytest.raises(ConfigError, match="Did you mean 'default'"):
         preset_path("defalt")

@@ -177,21 +177,36 @@ class ModelEntry(Block):
 class SplitSpec(Block):
     """One way to part a dataset into train and test."""
 
-    kind: Literal["random", "column", "holdout"] = "random"
-    """random: stratified and seeded; column: the dataset's own split; holdout: test on all rows whose field has one of the values."""
+    kind: Literal["random", "column", "holdout", "language"] = "random"
+    """random: stratified and seeded; column: the dataset's own split; holdout: test on all rows whose field has one of the values;
+    language: train on each language in turn, test on the test rows of all."""
     name: str | None = None
     """Name in tables; null = the kind."""
     field: str | None = None
     """Column that holdout looks at."""
     test_values: list[str] = []
     """Values of ``field`` that make the test part."""
+    languages: list[str] = []
+    """kind language: languages to train on; empty = all that have min_train rows and every class."""
+    min_train: Annotated[int, Field(ge=2)] = 100
+    """kind language: a language with fewer training rows is tested on, but not trained on."""
+    equal_sizes: bool = True
+    """kind language: whether every language's training part is reduced to the size of the smallest, whole groups at a time."""
+    train_shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [1.0]
+    """kind language: shares of the training part to train on, each its own split; [0.1, 1.0] shows what few native examples give."""
 
     @model_validator(mode="after")
-    def _holdout_is_complete(self) -> SplitSpec:
+    def _keys_belong_to_the_kind(self) -> SplitSpec:
         if self.kind == "holdout" and not (self.field and self.test_values):
             raise ValueError("a holdout split needs field and test_values")
         if self.kind != "holdout" and (self.field or self.test_values):
             raise ValueError(f"field and test_values belong to kind: holdout, not to kind: {self.kind}")
+        fields = type(self).model_fields
+        keys = [key for key in ("languages", "min_train", "equal_sizes", "train_shares") if getattr(self, key) != fields[key].default]
+        if self.kind != "language" and keys:
+            raise ValueError(f"{keys[0]}: only for kind: language, not for kind: {self.kind}")
+        if 1.0 not in self.train_shares:
+            raise ValueError("train_shares: must contain 1.0, the whole training part")
         return self
 
     @property
@@ -226,7 +241,7 @@ class DatasetEntry(Block):
     language_field: str | None = None
     """Column with the language."""
     split_field: str | None = None
-    """Column that says train or test, for splits of kind column."""
+    """Column that says train or test, for splits of kind column and, when named, of kind language."""
     max_rows: Annotated[int, Field(ge=2)] | None = None
     """Keep this many rows, sampled by seed, stratified by label."""
     on_bad_rows: Literal["error", "skip"] = "error"
@@ -245,6 +260,14 @@ class DatasetEntry(Block):
             raise ValueError(f"splits need different names, got {', '.join(names)}")
         if any(split.kind == "column" for split in self.splits) and not self.split_field:
             raise ValueError("a split of kind column needs split_field")
+        if any(split.kind == "language" for split in self.splits):
+            if not self.language_field:
+                raise ValueError("a split of kind language needs language_field, the column that says the language of each row")
+            if not (self.split_field or self.group_field):
+                raise ValueError(
+                    "a split of kind language needs group_field, the column in which translations of one item are equal"
+                    " (if no rows are translations of each other, name the text column), or split_field, the dataset's own split"
+                )
         return self
 
 

@@ -35,7 +35,7 @@ class Labelled:
     labels: list[str]
     units: list[str]
     splits: dict[str, Split | MosaicError]
-    """By split label; an error is raised where a point needs that split."""
+    """By name; an error is raised where a point needs that split."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _features(task: _Task) -> Any:
 
 
 def _evaluate(task: _Task, point: Point, provenance: dict[str, Any], features: Any) -> None:
-    data, split = task.data, task.data.splits[point.split.label]
+    data, split = task.data, task.data.splits[point.split]
     if isinstance(split, MosaicError):
         raise split
     result = evaluate(

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mosaic_sae.config.schema import DatasetEntry, Experiment, SplitSpec
+from mosaic_sae.config.schema import Experiment
 from mosaic_sae.fingerprint import fingerprint
 from mosaic_sae.pipeline.layout import point_folder
 from mosaic_sae.pipeline.readings import ModelReadings, Reading, StorePlaces
+from mosaic_sae.sources.all_splits import NamedSplit
 
 if TYPE_CHECKING:
     from mosaic_sae.sources.base import Examples
@@ -36,7 +37,8 @@ class Point:
     key: dict[str, Any]
     fingerprint: str
     source: Source
-    split: SplitSpec
+    split: str
+    """Name of the split."""
     classifier: str
     shuffle_labels: bool
     folder: Path
@@ -50,11 +52,11 @@ class Point:
 class PointMaker:
     """Makes the points of one dataset."""
 
-    def __init__(self, experiment: Experiment, entry: DatasetEntry, examples: Examples) -> None:
+    def __init__(self, experiment: Experiment, examples: Examples, splits: list[NamedSplit]) -> None:
         self._params = experiment.classification_params
         self._settings = experiment.settings
         self._examples = examples
-        self._splits = entry.splits
+        self._splits = splits
 
     def of_dataset(self) -> list[Point]:
         """Points that need no model: majority and TF-IDF."""
@@ -91,7 +93,7 @@ class PointMaker:
 
     def _point(
         self,
-        split: SplitSpec,
+        split: NamedSplit,
         representation: str,
         classifier: str,
         source: Source,
@@ -103,7 +105,7 @@ class PointMaker:
         latents = source.kind == "latents"
         key = {
             "dataset": self._examples.name,
-            "split": split.label,
+            "split": split.name,
             "model": model.located.name if model else None,
             "layer": reading.point.layer if reading else None,
             "site": reading.point.site if reading else None,
@@ -126,7 +128,7 @@ class PointMaker:
             "seed": self._settings.seed,
         })
         folder = point_folder(self._settings.base_classify_dir, key, identity)
-        return Point(key, identity, source, split, classifier, representation == "shuffled_labels", folder)
+        return Point(key, identity, source, split.name, classifier, representation == "shuffled_labels", folder)
 
     def _classifier_identity(self, classifier: str) -> dict[str, Any]:
         if classifier == "majority":
@@ -136,9 +138,14 @@ class PointMaker:
         return {"kind": classifier, "folds": self._params.cv_folds, "penalties": self._params.penalties, "c": self._params.c_values}
 
 
-def split_identity(examples: Examples, split: SplitSpec, test_size: float, seed: int) -> str:
+def split_identity(examples: Examples, split: NamedSplit, test_size: float, seed: int) -> str:
     """Fingerprint of a split: what it is made from and how, not its name."""
-    how: dict[str, Any] = {"kind": split.kind, "field": split.field, "values": split.test_values}
-    if split.kind == "random":
+    spec = split.spec
+    how: dict[str, Any] = {"kind": spec.kind, "field": spec.field, "values": spec.test_values}
+    if spec.kind in {"random", "language"}:
         how |= {"test_size": test_size, "seed": seed}
+    if spec.kind == "language":
+        # The smallest of the languages trained on decides the size of all training parts.
+        how |= {"language": split.language, "share": split.share, "languages": sorted(spec.languages)}
+        how |= {"min_train": spec.min_train, "equal_sizes": spec.equal_sizes}
     return fingerprint({"examples": examples.fingerprint, "how": how})

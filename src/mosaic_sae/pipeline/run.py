@@ -20,6 +20,7 @@ from mosaic_sae.explain.evidence import write_evidence
 from mosaic_sae.fsio import read_json, write_json, write_text
 from mosaic_sae.log import format_seconds, log_file
 from mosaic_sae.pipeline import provenance
+from mosaic_sae.pipeline.across_languages import write_transfer
 from mosaic_sae.pipeline.classify import Failure, Labelled, classify
 from mosaic_sae.pipeline.extract import extract as extract_stores
 from mosaic_sae.pipeline.fit_check import read_check
@@ -29,7 +30,8 @@ from mosaic_sae.pipeline.results import write_results
 from mosaic_sae.pipeline.signs import read_signs
 from mosaic_sae.pipeline.work import Pairing, Work, extraction_state, prepare
 from mosaic_sae.report.write import write_report
-from mosaic_sae.sources.splits import Split, duplicate_units, make_split
+from mosaic_sae.sources.all_splits import NamedSplit
+from mosaic_sae.sources.units import duplicate_units
 from mosaic_sae.store.format import read_manifest
 from mosaic_sae.store.reader import LatentStore, TokenStore
 
@@ -153,6 +155,9 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
         experiment.settings.seed,
     )
     record.time("evidence", started)
+    started = time.monotonic()
+    write_transfer(experiment, work, record.folder)
+    record.time("transfer", started)
     record.write(status="done", finished=_now())
     started = time.monotonic()
     write_report(record.folder)
@@ -163,7 +168,7 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
 
 
 def _classify(experiment: Experiment, work: Work, record: _Record) -> list[Failure]:
-    data = {examples.name: _labelled(experiment, entry, examples) for entry, examples in work.datasets}
+    data = {examples.name: _labelled(experiment, examples, work.splits[examples.name]) for _, examples in work.datasets}
     record.write(datasets=[_dataset_facts(examples, data[examples.name], work) for _, examples in work.datasets])
     seed = experiment.settings.seed
     todo: list[tuple[Point, dict[str, Any]]] = []
@@ -187,24 +192,19 @@ def _classify(experiment: Experiment, work: Work, record: _Record) -> list[Failu
     return failed
 
 
-def _labelled(experiment: Experiment, entry: Any, examples: Any) -> Labelled:
-    """Make the splits of a dataset and save their ids."""
+def _labelled(experiment: Experiment, examples: Any, splits: list[NamedSplit]) -> Labelled:
+    """Save the ids of a dataset's splits, and gather what classifiers need of it."""
     settings = experiment.settings
-    splits: dict[str, Split | MosaicError] = {}
-    for spec in entry.splits:
-        try:
-            split = make_split(examples, spec, settings.test_size, settings.seed)
-        except MosaicError as error:
-            splits[spec.label] = error
+    for split in splits:
+        if isinstance(split.rows, MosaicError):
             continue
-        splits[spec.label] = split
-        path = split_path(
-            settings.base_classify_dir, examples.name, spec.label, split_identity(examples, spec, settings.test_size, settings.seed)
-        )
+        identity = split_identity(examples, split, settings.test_size, settings.seed)
+        path = split_path(settings.base_classify_dir, examples.name, split.name, identity)
         if not path.is_file():
-            sides = {"train": [examples.ids[row] for row in split.train], "test": [examples.ids[row] for row in split.test]}
-            write_json(path, {"dataset": examples.name, "split": spec.model_dump(), "notes": split.notes, **sides})
-    return Labelled(examples.name, examples.ids, examples.texts, examples.labels, duplicate_units(examples), splits)
+            sides = {name: [examples.ids[row] for row in rows] for name, rows in (("train", split.rows.train), ("test", split.rows.test))}
+            write_json(path, {"dataset": examples.name, "split": split.spec.model_dump(), "notes": split.rows.notes, **sides})
+    rows = {split.name: split.rows for split in splits}
+    return Labelled(examples.name, examples.ids, examples.texts, examples.labels, duplicate_units(examples), rows)
 
 
 def _manifests(pairing: Pairing) -> dict[str, Any]:

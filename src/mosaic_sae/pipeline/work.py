@@ -11,6 +11,7 @@ from mosaic_sae.errors import ConfigError
 from mosaic_sae.pipeline.extract import is_extracted
 from mosaic_sae.pipeline.grid import Point, PointMaker
 from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces, places, resolve_model
+from mosaic_sae.sources.all_splits import NamedSplit, make_splits
 from mosaic_sae.sources.load import load_examples
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Work:
     """Everything a run has to do."""
 
     datasets: list[tuple[DatasetEntry, Examples]]
+    splits: dict[str, list[NamedSplit]]
+    """By name of the dataset."""
     pairings: list[Pairing]
     dataset_points: list[tuple[Examples, Point]] = field(default_factory=list)
 
@@ -54,15 +57,17 @@ def prepare(experiment: Experiment) -> Work:
     # Models first: a model that cannot be had is known at once, while a dataset may take long to load.
     models = [resolve_model(experiment, entry) for entry in experiment.models]
     datasets = [(entry, load_examples(entry, experiment.settings.seed)) for entry in experiment.datasets]
+    settings = experiment.settings
+    splits = {examples.name: make_splits(examples, entry.splits, settings.test_size, settings.seed) for entry, examples in datasets}
     pairings: list[Pairing] = []
     dataset_points: list[tuple[Examples, Point]] = []
-    for entry, examples in datasets:
-        maker = PointMaker(experiment, entry, examples)
+    for _, examples in datasets:
+        maker = PointMaker(experiment, examples, splits[examples.name])
         for model in models:
-            where = places(model, examples, experiment.settings.base_save_dir, experiment.settings.store_dtype)
+            where = places(model, examples, settings.base_save_dir, settings.store_dtype)
             pairings.append(Pairing(model, examples, where, maker.of_model(model, where)))
         dataset_points.extend((examples, point) for point in maker.of_dataset())
-    return Work(datasets, pairings, dataset_points)
+    return Work(datasets, splits, pairings, dataset_points)
 
 
 def extraction_state(pairing: Pairing, experiment: Experiment, thorough: bool = False) -> str | None:

@@ -44,6 +44,54 @@ def macro_f1_interval(
     return float(low), float(high)
 
 
+def resampled_macro_f1(
+    true: np.ndarray, predicted: np.ndarray, n_classes: int, units: Sequence[str], n_bootstrap: int, seed: int
+) -> np.ndarray:
+    """Macro F1 of several sets of predictions on the same rows, in resamples that draw the same units for all sets.
+
+    The quantiles of a row are that set's interval; those of the difference of two rows are the interval of a paired
+    difference.
+
+    Args:
+        true: int [n].
+        predicted: int [n_sets, n].
+        n_classes: number of classes.
+        units: unit of each row; rows of one unit are drawn together.
+        n_bootstrap: number of resamples.
+        seed: seed of the draws.
+
+    Returns:
+        float64 [n_sets, n_bootstrap].
+    """
+    # Sorted by what they hold, so that the draws depend neither on the order of rows nor on the names of units.
+    _, unit = np.unique(np.asarray(units), return_inverse=True)
+    columns = np.vstack([true, predicted])
+    contents: dict[int, list[tuple[int, ...]]] = {}
+    for number, row in zip(unit.tolist(), columns.T.tolist(), strict=True):
+        contents.setdefault(number, []).append(tuple(row))
+    order = sorted(contents, key=lambda number: sorted(contents[number]))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+
+    def per_unit(classes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        cells = place[unit[rows]] * n_classes + classes[rows]
+        # Floats, because only their products are fast; counts are exact in them.
+        return np.bincount(cells, minlength=len(order) * n_classes).reshape(len(order), n_classes).astype(np.float64)
+
+    every = np.arange(len(true))
+    support = per_unit(true, every)
+    guesses = [per_unit(row, every) for row in predicted]
+    hits = [per_unit(row, np.flatnonzero(row == true)) for row in predicted]
+    rng = np.random.default_rng(seed)
+    shares = np.full(len(order), 1 / len(order))
+    parts = []
+    for start in range(0, n_bootstrap, _CHUNK):
+        draws = rng.multinomial(len(order), shares, size=min(_CHUNK, n_bootstrap - start)).astype(np.float64)
+        drawn = draws @ support
+        parts.append([macro_f1(draws @ one, drawn, draws @ other) for one, other in zip(hits, guesses, strict=True)])
+    return np.concatenate(parts, axis=1)
+
+
 def paired_difference(
     labels: Sequence[str],
     predicted_a: Sequence[str],

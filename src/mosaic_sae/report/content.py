@@ -14,7 +14,9 @@ from mosaic_sae import fsio
 from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import Card, card_of, evidence_path, summary
 from mosaic_sae.report import tables
+from mosaic_sae.report.facts import language_splits
 from mosaic_sae.report.rules import Rule, tree_rules
+from mosaic_sae.report.transfer import Transfer, read_transfer
 from mosaic_sae.report.verdict import Verdict, verdict
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,8 @@ class Content:
 
     run: dict[str, Any]
     sections: list[Section]
+    transfers: list[Transfer]
+    """One for each dataset with a split of kind language, whose many splits are no sections of their own."""
     n_points: int
 
 
@@ -107,11 +111,13 @@ def gather(run_folder: Path) -> Content:
     run = read_run(run_folder)
     base, results = run_folder.parent, run_folder / "results.parquet"
     if not results.exists():
-        return Content(run, [], 0)
+        return Content(run, [], [], 0)
     frame = tables.read_results(results)
     evidence: dict[Path, Any] = {}
-    sections = [_section(base, frame, dataset, split, evidence) for dataset, split in tables.sections(frame)]
-    return Content(run, sections, len(frame))
+    of_languages = language_splits(run)
+    single = [pair for pair in tables.sections(frame) if pair not in of_languages]
+    sections = [_section(base, frame, dataset, split, evidence) for dataset, split in single]
+    return Content(run, sections, read_transfer(run_folder), len(frame))
 
 
 def _section(base: Path, frame: pd.DataFrame, dataset: str, split: str, known: dict[Path, Any]) -> Section:

@@ -56,7 +56,7 @@ def dataset_rows(run: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for dataset in run.get("datasets") or []:
         classes = ", ".join(f"{visible(str(label), 60)} {count:,}" for label, count in (dataset.get("classes") or {}).items())
-        splits = "; ".join(f"{visible(str(name), 40)} {_sizes(split)}" for name, split in (dataset.get("splits") or {}).items())
+        splits = "; ".join(_split_sizes(dataset.get("splits") or {}))
         rows.append([
             visible(str(dataset.get("name") or "–"), 80),
             names.whole(dataset.get("rows")),
@@ -68,6 +68,33 @@ def dataset_rows(run: Mapping[str, Any]) -> list[list[str]]:
             visible(str(dataset.get("licence") or "not stated"), 80),
         ])
     return rows
+
+
+def is_language_split(split: Mapping[str, Any]) -> bool:
+    """Whether a split, as ``run.json`` holds it, trains on one language of several."""
+    return "language" in (split.get("notes") or {})
+
+
+def language_splits(run: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return (dataset, split) of all splits that train on one language: the report sums them up, for there are many."""
+    return {
+        (str(dataset.get("name")), name)
+        for dataset in run.get("datasets") or []
+        for name, split in (dataset.get("splits") or {}).items()
+        if is_language_split(split)
+    }
+
+
+def _split_sizes(splits: Mapping[str, Any]) -> list[str]:
+    """Name each split with its sizes; those of languages are one item."""
+    single = {name: split for name, split in splits.items() if not is_language_split(split)}
+    words = [f"{visible(str(name), 40)} {_sizes(split)}" for name, split in single.items()]
+    if len(single) < len(splits):
+        spread = [split for split in splits.values() if is_language_split(split) and split["notes"]["share"] == 1]
+        sizes = sorted({split["train"] for split in spread})
+        shown = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+        words.append(f"{len(spread)} languages, each {shown} / {spread[0]['test']:,} of all")
+    return words
 
 
 def _sizes(split: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,10 +11,13 @@ import plotly.graph_objects as go
 from mosaic_sae.explain.cards import visible
 from mosaic_sae.report.names import ROLES, interval, number, present
 from mosaic_sae.report.tables import records
+from mosaic_sae.report.transfer import SharePoint
 
 # Mid-tones with at least 3:1 contrast on the light and on the dark page; blue, orange and grey differ for every common colour vision.
 ROLE_COLOURS = {"sae": "#2f80c2", "baseline": "#d1701a", "control": "#7d858f"}
 ROLE_SYMBOLS = {"sae": "circle", "baseline": "diamond", "control": "x-thin"}
+# Okabe and Ito's set without yellow, which is too pale on a light page.
+METHOD_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7d858f")
 PLOT_CONFIG = {"displayModeBar": False, "responsive": True}
 
 
@@ -112,3 +116,40 @@ def describe_scores(scores: pd.DataFrame) -> str:
         return "No scores."
     parts = [f"{row['method']} {number(row['macro_f1'])} {interval(row['macro_f1_low'], row['macro_f1_high'])}" for row in records(scores)]
     return "Macro F1 with 95 % intervals. " + "; ".join(parts) + "."
+
+
+def share_curves(curve: Sequence[SharePoint]) -> go.Figure:
+    """Draw mean macro F1 by number of training rows: solid on the language trained on, dashed on the other languages."""
+    figure = go.Figure()
+    for number_, method in enumerate(dict.fromkeys(point.method for point in curve)):
+        points = [point for point in curve if point.method == method]
+        colour = METHOD_COLOURS[number_ % len(METHOD_COLOURS)]
+        for values, where, dash, symbol in (
+            ([point.own for point in points], "own language", "solid", "circle"),
+            ([point.others for point in points], "other languages", "dash", "diamond-open"),
+        ):
+            figure.add_trace(
+                go.Scatter(
+                    x=[point.n_train for point in points],
+                    y=values,
+                    name=f"{plain(method)}, {where}",
+                    mode="lines+markers",
+                    line={"color": colour, "dash": dash, "width": 2},
+                    marker={"symbol": symbol, "size": 9, "color": colour},
+                    hovertemplate="%{y:.3f} with %{x:,} training rows<extra>%{fullData.name}</extra>",
+                )
+            )
+    figure.update_layout(
+        template="none",
+        height=420,
+        margin={"l": 60, "r": 16, "t": 16, "b": 44},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13},
+        legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top", "xanchor": "left"},
+        dragmode=False,
+    )
+    grid = {"gridcolor": "rgba(128,136,146,.25)", "zeroline": False, "fixedrange": True}
+    figure.update_xaxes(title={"text": "training rows (logarithmic)"}, type="log", tickformat=",", **grid)
+    figure.update_yaxes(title={"text": "mean macro F1"}, range=[0, 1.0], dtick=0.2, **grid)
+    return figure

@@ -71,9 +71,10 @@ def pooling_in_words(key: Mapping[str, Any]) -> str:
     return f"{key['pooling']} pooling{threshold}"
 
 
-def signed(value: float) -> str:
-    """Format a weight with its sign: "+0.789", "−0.971"."""
-    return f"{value:+.3f}".replace("-0.000", "0.000").replace("+0.000", "0.000").replace("-", "−")
+def signed(value: float, digits: int = 3) -> str:
+    """Format a weight or a difference with its sign: "+0.789", "−0.971"."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 def moment(text: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def read_results(path: Path) -> pd.DataFrame:
     })
 
 
-def mark_chosen(frame: pd.DataFrame) -> pd.DataFrame:
+def mark_chosen(frame: pd.DataFrame, family: Sequence[str] = FAMILY) -> pd.DataFrame:
     """Set ``chosen``: in each family (dataset, split, representation, classifier) the one point with the best CV score.
 
     Ties go to the probe with fewer latents, then to the smaller fingerprint, so that the choice is the same on every machine.
@@ -53,7 +54,7 @@ def mark_chosen(frame: pd.DataFrame) -> pd.DataFrame:
     marked = frame.copy()
     order = frame.assign(cv=frame["cv_macro_f1"].astype(float), latents=frame["n_nonzero"].astype(float))
     order = order.sort_values(["cv", "latents", "fingerprint"], ascending=[False, True, True], na_position="last")
-    best = order.drop_duplicates(FAMILY).index
+    best = order.drop_duplicates(list(family)).index
     marked["chosen"] = marked.index.isin(best)
     return marked
 

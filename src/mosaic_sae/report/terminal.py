@@ -27,22 +27,31 @@ def print_summary(run_folder: Path, console: Console | None = None) -> None:
 
     from mosaic_sae.report import tables
     from mosaic_sae.report.content import read_run
+    from mosaic_sae.report.facts import language_splits
+    from mosaic_sae.report.transfer import read_transfer
     from mosaic_sae.report.verdict import verdict
 
     console = console or Console(file=sys.stdout)
     run, results = read_run(run_folder), run_folder / "results.parquet"
     if results.exists():
         frame = tables.read_results(results)
-        parts = [(dataset, split, tables.scores(frame, dataset, split)) for dataset, split in tables.sections(frame)]
+        of_languages = language_splits(run)
+        single = [pair for pair in tables.sections(frame) if pair not in of_languages]
+        parts = [(dataset, split, tables.scores(frame, dataset, split)) for dataset, split in single]
         console.print(
             Text("Scores on the test part; pooling, threshold and classifier settings were chosen by cross-validation (CV).", style="dim")
         )
-        console.print(_table(parts))
+        if parts:
+            console.print(_table(parts))
         for dataset, split, scores in parts:
             outcome = verdict(scores)
             console.print(Text.assemble((f"{visible(dataset, 60)}, {visible(split, 40)}: ", "bold"), visible(outcome.text)))
             for warning in outcome.warnings:
                 console.print(Text(f"  Warning: {visible(warning)}", style="yellow"))
+        for transfer in read_transfer(run_folder):
+            console.print(Text(f"{visible(transfer.dataset, 60)}, {visible(transfer.family, 40)}: transfer", style="bold"))
+            for line in transfer.verdicts:
+                console.print(Text(f"  {visible(line)}"))
     else:
         console.print(Text("No point was finished, so there are no scores to show."))
     for failure in run["points"]["failed"]:

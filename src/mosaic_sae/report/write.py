@@ -15,9 +15,11 @@ from mosaic_sae import __version__, fsio
 from mosaic_sae.explain.cards import quoted, visible
 from mosaic_sae.report import facts, names
 from mosaic_sae.report.content import MOST_TEXTS, Content, Section, gather
-from mosaic_sae.report.figures import PLOT_CONFIG, describe_scores, score_intervals
+from mosaic_sae.report.figures import PLOT_CONFIG, describe_scores, score_intervals, share_curves
 from mosaic_sae.report.shading import runs_of_tokens
+from mosaic_sae.report.transfer import Transfer
 from mosaic_sae.report.verdict import OUTCOMES
+from mosaic_sae.transfer.shift import KINDS
 
 TEMPLATES = Path(__file__).parent / "templates"
 OUTCOME_PILLS = {"sae": "accent", "baseline": "warn", "close": "", "none": ""}
@@ -47,8 +49,11 @@ def html_report(content: Content) -> str:
     """Lay out a report as HTML."""
     environment = _environment(autoescape=True)
     environment.filters["visible"] = visible
+    once = _Once()
     environment.globals.update(
-        figure=functools.partial(_figure, first=_Once()), css=Markup((TEMPLATES / "base.css").read_text(encoding="utf-8"))
+        figure=functools.partial(_scores_figure, first=once),
+        curve_figure=functools.partial(_curve_figure, first=once),
+        css=Markup((TEMPLATES / "base.css").read_text(encoding="utf-8")),
     )
     return environment.get_template("report.html.j2").render(content=content, run=content.run)
 
@@ -106,6 +111,7 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         version=__version__,
         outcomes=OUTCOMES,
         outcome_pill=OUTCOME_PILLS,
+        shift_kinds=KINDS,
     )
     return environment
 
@@ -121,12 +127,19 @@ class _Once:
         return not asked
 
 
-def _figure(section: Section, number: int, first: _Once) -> Markup:
-    figure = score_intervals(section.scores)
+def _scores_figure(section: Section, number: int, first: _Once) -> Markup:
+    return _embedded(score_intervals(section.scores), f"scores-{number}", describe_scores(section.scores), first)
+
+
+def _curve_figure(transfer: Transfer, number: int, first: _Once) -> Markup:
+    words = "Mean macro F1 by number of training rows, on the language trained on and on the others; the table below has the numbers."
+    return _embedded(share_curves(transfer.curve), f"curve-{number}", words, first)
+
+
+def _embedded(figure: Any, name: str, words: str, first: _Once) -> Markup:
     library = bool(first)
-    body = figure.to_html(full_html=False, include_plotlyjs=library, config=PLOT_CONFIG, div_id=f"scores-{number}", default_width="100%")
-    label = Markup.escape(visible(describe_scores(section.scores)))
-    return Markup('<div class="plot" role="img" aria-label="{}">{}</div>').format(label, Markup(body))
+    body = figure.to_html(full_html=False, include_plotlyjs=library, config=PLOT_CONFIG, div_id=name, default_width="100%")
+    return Markup('<div class="plot" role="img" aria-label="{}">{}</div>').format(Markup.escape(visible(words)), Markup(body))
 
 
 def _clean(text: str) -> str:

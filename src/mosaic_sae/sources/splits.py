@@ -60,13 +60,17 @@ def make_split(examples: Examples, spec: SplitSpec, test_size: float, seed: int)
     """
     units = duplicate_units(examples)
     if spec.kind == "random":
-        in_test = _random_sides(examples, units, test_size, seed)
+        in_test = random_sides(examples, units, examples.labels, test_size, seed)
         return _finish(examples, spec, in_test, [False] * len(in_test), {})
     notes: dict[str, Any] = {}
-    in_test = _column_sides(examples, notes) if spec.kind == "column" else _holdout_sides(examples, spec)
+    in_test = column_sides(examples, notes) if spec.kind == "column" else _holdout_sides(examples, spec)
+    return _finish(examples, spec, in_test, shares_a_unit_with_test(units, in_test), notes)
+
+
+def shares_a_unit_with_test(units: Sequence[str], in_test: Sequence[bool]) -> list[bool]:
+    """Say of each row whether it is a train row that shares a unit with the test part, and so belongs to neither side."""
     tested = {unit for unit, test in zip(units, in_test, strict=True) if test}
-    left_out = [unit in tested and not test for unit, test in zip(units, in_test, strict=True)]
-    return _finish(examples, spec, in_test, left_out, notes)
+    return [unit in tested and not test for unit, test in zip(units, in_test, strict=True)]
 
 
 def cv_folds(labels: Sequence[str], units: Sequence[str], n_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -109,8 +113,13 @@ def cv_folds(labels: Sequence[str], units: Sequence[str], n_folds: int, seed: in
     return result
 
 
-def _random_sides(examples: Examples, units: list[str], test_size: float, seed: int) -> list[bool]:
-    members = make_units(examples.labels, units)
+def random_sides(examples: Examples, units: list[str], strata: Sequence[str], test_size: float, seed: int) -> list[bool]:
+    """Say of each row whether it is in the test part: whole units, ``test_size`` of each stratum as nearly as they allow.
+
+    Raises:
+        ProbeError: the units cannot be parted.
+    """
+    members = make_units(strata, units)
     chosen = choose_test_units(members, test_size, seed)
     if not chosen or len(chosen) == len(members):
         raise ProbeError(_cannot_part(examples, members, test_size))
@@ -126,7 +135,12 @@ def _cannot_part(examples: Examples, members: list[Unit], test_size: float) -> s
     )
 
 
-def _column_sides(examples: Examples, notes: dict[str, Any]) -> list[bool]:
+def column_sides(examples: Examples, notes: dict[str, Any]) -> list[bool]:
+    """Say of each row whether the dataset's own split puts it in the test part; validation rows are counted in ``notes``.
+
+    Raises:
+        ProbeError: there is no such column, or a cell names no side.
+    """
     if examples.splits is None:
         raise ProbeError(f"dataset '{examples.name}': a split of kind column needs split_field.")
     cells = [cell.strip().casefold() for cell in examples.splits]

@@ -1,0 +1,246 @@
+"""Transfer across languages as the report shows it: heat-maps, gaps, curves and shared latents, from the run's two tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mosaic_sae.errors import StoreError
+from mosaic_sae.report.names import method_name, present, role_of
+from mosaic_sae.report.transfer_words import verdicts
+
+METHOD = ["representation", "classifier"]
+_MOST_LATENTS = 8
+_ORDER = {"sae": 0, "baseline": 1, "control": 2}
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """One training language tested on one language."""
+
+    macro_f1: float
+    low: float
+    high: float
+    gap: float
+    gap_low: float
+    gap_high: float
+    n_test: int
+    own: bool
+    shade: float
+    """0..1, on one scale for all heat-maps of a dataset."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A heat-map: one method, training languages down, test languages across."""
+
+    method: str
+    test_languages: list[str]
+    rows: list[tuple[str, list[MatrixCell | None]]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One method over all pairs of languages."""
+
+    method: str
+    role: str
+    layer: float
+    """NaN for what CV chose over all layers, and for what has no layer."""
+    own: float
+    """Mean macro F1 on the language trained on."""
+    others: float
+    """Mean macro F1 over the pairs of different languages."""
+    gap: float
+    """Mean gap over the pairs that have one."""
+    n_clear: int
+    """Pairs whose gap has an interval below 0."""
+    n_pairs: int
+
+
+@dataclass(frozen=True)
+class SharePoint:
+    """One method at one share of the training part."""
+
+    method: str
+    role: str
+    share: float
+    n_train: int
+    own: float
+    others: float
+
+
+@dataclass(frozen=True)
+class ShiftLine:
+    """A latent that is among the strongest of some language's probe, in every language."""
+
+    latent: int
+    label: str
+    kind: str
+    trained: list[str]
+    """Languages whose probes have it among their strongest."""
+    densities: dict[str, tuple[float, float, bool]]
+    """By language: density in the class, in the rest, and whether that marks the class."""
+    texts: dict[str, str]
+    """By language: the text in which it is strongest."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One language split of one dataset."""
+
+    dataset: str
+    family: str
+    verdicts: list[str]
+    matrices: list[Matrix]
+    outcomes: list[Outcome]
+    by_layer: list[Outcome]
+    curve: list[SharePoint]
+    kinds: list[tuple[str, dict[str, int]]]
+    """By training language: how many of its strongest latents are of each kind."""
+    latents: list[ShiftLine]
+    n_train: str
+    n_test: int
+
+
+def read_transfer(run_folder: Path) -> list[Transfer]:
+    """Read what ``mosaic run`` wrote of transfer; empty when the run has no split of kind language.
+
+    Raises:
+        StoreError: a table cannot be read.
+    """
+    cells, shifts = (_read(run_folder / f"{name}.parquet") for name in ("transfer", "latent_shift"))
+    if cells is None:
+        return []
+    found = []
+    for (dataset, family), part in cells.groupby(["dataset", "family"], sort=False):
+        shift = None if shifts is None else shifts[(shifts["dataset"] == dataset) & (shifts["family"] == family)]
+        found.append(_transfer(str(dataset), str(family), part, shift))
+    return found
+
+
+def _read(path: Path) -> pd.DataFrame | None:
+    if not path.is_file():
+        return None
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}). Run the experiment again; finished points are kept.") from error
+
+
+def _transfer(dataset: str, family: str, cells: pd.DataFrame, shift: pd.DataFrame | None) -> Transfer:
+    chosen = cells[cells["selection"] == "chosen"]
+    whole = chosen[chosen["share"] == 1]
+    shown = whole[[role_of(name) != "control" for name in whole["representation"]]]
+    low, high = shown["macro_f1"].min(), shown["macro_f1"].max()
+    sizes = sorted(set(whole["n_train"]))
+    return Transfer(
+        dataset=dataset,
+        family=family,
+        verdicts=verdicts(whole),
+        matrices=[_matrix(method_name(*method), part, low, high) for method, part in _by_method(shown)],
+        outcomes=[_outcome(method_name(*method), role_of(method[0]), part) for method, part in _by_method(whole)],
+        by_layer=_by_layer(cells[(cells["selection"] == "layer") & (cells["share"] == 1)]),
+        curve=_curve(chosen),
+        kinds=[] if shift is None else _kinds(shift),
+        latents=[] if shift is None else _lines(shift),
+        n_train=f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}",
+        n_test=int(whole.drop_duplicates("test_language")["n_test"].sum()),
+    )
+
+
+def _by_method(cells: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """Parts of one representation and classifier: SAE probes, baselines, controls, each as the results list them."""
+    parts = [((str(method[0]), str(method[1])), part) for method, part in cells.groupby(METHOD, sort=False)]
+    return sorted(parts, key=lambda item: _ORDER[role_of(item[0][0])])
+
+
+def _matrix(method: str, cells: pd.DataFrame, low: float, high: float) -> Matrix:
+    tests = sorted(set(cells["test_language"]))
+    rows = []
+    for language in sorted(set(cells["train_language"])):
+        part = {row["test_language"]: row for row in cells[cells["train_language"] == language].to_dict("records")}
+        rows.append((language, [_cell(part[test], low, high) if test in part else None for test in tests]))
+    return Matrix(method, tests, rows)
+
+
+def _cell(row: dict[Any, Any], low: float, high: float) -> MatrixCell:
+    shade = (row["macro_f1"] - low) / (high - low) if high > low else 1.0
+    return MatrixCell(
+        macro_f1=row["macro_f1"],
+        low=row["macro_f1_low"],
+        high=row["macro_f1_high"],
+        gap=row["gap"],
+        gap_low=row["gap_low"],
+        gap_high=row["gap_high"],
+        n_test=int(row["n_test"]),
+        own=row["train_language"] == row["test_language"],
+        shade=float(shade),
+    )
+
+
+def _outcome(method: str, role: str, cells: pd.DataFrame, layer: float = float("nan")) -> Outcome:
+    own = cells[cells["train_language"] == cells["test_language"]]
+    others = cells[cells["train_language"] != cells["test_language"]]
+    gaps = others[others["gap"].notna()]
+    return Outcome(
+        method=method,
+        role=role,
+        layer=layer,
+        own=own["macro_f1"].mean(),
+        others=others["macro_f1"].mean(),
+        gap=gaps["gap"].mean(),
+        n_clear=int((gaps["gap_high"] < 0).sum()),
+        n_pairs=len(gaps),
+    )
+
+
+def _by_layer(cells: pd.DataFrame) -> list[Outcome]:
+    """One line for each method, model and layer; a single model is not named."""
+    several = cells["model"].nunique() > 1
+    lines = []
+    for method, rows in _by_method(cells):
+        for (model, layer), part in rows.groupby(["model", "layer"]):
+            name = f"{method_name(*method)}, {model}" if several else method_name(*method)
+            lines.append(_outcome(name, role_of(method[0]), part, float(str(layer))))
+    return lines
+
+
+def _curve(cells: pd.DataFrame) -> list[SharePoint]:
+    """One line for each method and share; empty when only the whole training part was used."""
+    if cells["share"].nunique() < 2:
+        return []
+    points = []
+    for method, rows in _by_method(cells):
+        for share, part in rows.groupby("share"):
+            outcome = _outcome(method_name(*method), role_of(method[0]), part)
+            n_train = round(float(part.drop_duplicates("train_language")["n_train"].mean()))
+            points.append(SharePoint(outcome.method, outcome.role, float(str(share)), n_train, outcome.own, outcome.others))
+    return points
+
+
+def _kinds(shift: pd.DataFrame) -> list[tuple[str, dict[str, int]]]:
+    latents = shift.drop_duplicates(["train_language", "label", "latent"])
+    counts = latents.groupby(["train_language", "kind"]).size().unstack(fill_value=0)
+    return [(str(language), {str(kind): int(n) for kind, n in row.items()}) for language, row in counts.iterrows()]
+
+
+def _lines(shift: pd.DataFrame) -> list[ShiftLine]:
+    """The shared latents that most languages' probes rely on, then the language-specific ones with the largest weights."""
+    lines = []
+    for kind in ("shared", "language-specific"):
+        part = shift[shift["kind"] == kind].assign(strength=lambda rows: rows["weight"].abs())
+        found = []
+        for (label, latent), rows in part.groupby(["label", "latent"]):
+            trained = sorted(set(rows["train_language"]))
+            one = rows[rows["train_language"] == rows.sort_values("strength", ascending=False, kind="stable")["train_language"].iloc[0]]
+            records = one.sort_values("language").to_dict("records")
+            densities = {row["language"]: (row["density_class"], row["density_rest"], bool(row["marks_class"])) for row in records}
+            texts = {row["language"]: row["strongest_text"] for row in records if present(row["strongest_text"])}
+            line = ShiftLine(int(str(latent)), str(label), kind, trained, densities, texts)
+            found.append((-len(trained), -rows["strength"].max(), line))
+        lines += [line for *_, line in sorted(found, key=lambda item: item[:2])[:_MOST_LATENTS]]
+    return lines

@@ -1,0 +1,144 @@
+"""Splits of kind language: who trains, who tests, and that no translation straddles."""
+
+from collections import Counter
+
+import pytest
+
+from mosaic_sae.config.schema import SplitSpec
+from mosaic_sae.errors import ProbeError
+from mosaic_sae.sources.all_splits import make_splits
+from mosaic_sae.sources.base import Examples
+from mosaic_sae.sources.languages import language_splits
+
+LANGUAGES = ["de", "en", "ja"]
+
+
+def parallel(n_items: int = 60, splits: list[str] | None = None, grouped: bool = True) -> Examples:
+    """``n_items`` items in three languages; class b is a third of them; ja lacks every fourth item."""
+    rows = [
+        (f"{item}/{language}", f"{language} word {item}", "b" if item % 3 == 0 else "a", str(item), language)
+        for item in range(n_items)
+        for language in LANGUAGES
+        if language != "ja" or item % 4
+    ]
+    ids, texts, labels, groups, languages = (list(column) for column in zip(*rows, strict=True))
+    sides = None if splits is None else [splits[int(group) % len(splits)] for group in groups]
+    return Examples("toy", ids, texts, labels, groups if grouped else None, languages, sides, {}, "", [], {})
+
+
+def spec(**keys) -> SplitSpec:
+    return SplitSpec(kind="language", **{"min_train": 5, **keys})
+
+
+def test_each_language_trains_in_turn_and_the_test_part_is_one() -> None:
+    data = parallel()
+    made = language_splits(data, spec(), 0.25, 1)
+    assert [(split.language, split.rows.name) for split in made] == [(name, f"language {name}") for name in LANGUAGES]
+    tested = made[0].rows.test
+    items_tested = {data.groups[row] for row in tested}
+    assert {data.languages[row] for row in tested} == set(LANGUAGES)
+    # A quarter of each class of each language: 15 items of 60, 5 of them class b.
+    assert Counter((data.languages[row], data.labels[row]) for row in tested if data.languages[row] != "ja") == {
+        (language, label): n for language in ("de", "en") for label, n in (("a", 10), ("b", 5))
+    }
+    for split in made:
+        assert split.rows.test.tolist() == tested.tolist()
+        assert {data.languages[row] for row in split.rows.train} == {split.language}
+        assert not items_tested & {data.groups[row] for row in split.rows.train}
+
+
+def test_training_parts_have_one_size_and_the_same_items() -> None:
+    data = parallel()
+    made = {split.language: split.rows for split in language_splits(data, spec(), 0.25, 1)}
+    n_ja = sum(language == "ja" for language in data.languages) - sum(data.languages[row] == "ja" for row in made["ja"].test)
+    assert {name: len(rows.train) for name, rows in made.items()} == dict.fromkeys(LANGUAGES, n_ja)
+    assert {data.groups[row] for row in made["de"].train} == {data.groups[row] for row in made["en"].train}
+    # The share of class b, a third, survives the reduction to within one row.
+    assert abs(sum(data.labels[row] == "b" for row in made["de"].train) - n_ja / 3) <= 1
+    free = {split.language: len(split.rows.train) for split in language_splits(data, spec(equal_sizes=False), 0.25, 1)}
+    assert free == {"de": 45, "en": 45, "ja": n_ja}
+
+
+def test_shares_are_nested_and_keep_every_class() -> None:
+    data = parallel()
+    made = [split for split in language_splits(data, spec(train_shares=[1.0, 0.1, 0.5]), 0.25, 1) if split.language == "de"]
+    assert [split.rows.name for split in made] == ["language de 10%", "language de 50%", "language de"]
+    tenth, half, whole = (set(split.rows.train.tolist()) for split in made)
+    assert tenth < half < whole
+    assert len(half) == round(len(whole) / 2)
+    assert Counter(data.labels[row] for row in tenth) == {"a": 2, "b": 2}
+
+
+def test_groups_of_several_rows_stay_whole() -> None:
+    # Four sentences per document and language.
+    data = parallel(160)
+    documents = [str(int(group) // 4) for group in data.groups]
+    data = Examples("toy", data.ids, data.texts, data.labels, documents, data.languages, None, {}, "", [], {})
+    for split in language_splits(data, spec(train_shares=[0.3, 1.0]), 0.25, 3):
+        tested = {documents[row] for row in split.rows.test}
+        taken = set(split.rows.train.tolist())
+        for document in {documents[row] for row in taken}:
+            own = {row for row in range(len(data)) if documents[row] == document and data.languages[row] == split.language}
+            assert document not in tested and own <= taken
+
+
+def test_the_datasets_own_split_is_used_and_texts_do_not_straddle() -> None:
+    data = parallel(splits=["train", "train", "dev", "test"], grouped=False)
+    data.texts[0] = data.texts[data.ids.index("3/en")] = "the same word"  # a training row in de, a test row in en
+    made = language_splits(data, spec(), 0.9, 1)
+    assert {data.splits[row] for row in made[0].rows.test} == {"test"} and len(made[0].rows.test) == data.splits.count("test")
+    assert all(0 not in split.rows.train for split in made)
+    assert made[0].rows.notes["left_out_of_train"] == 1 and made[0].rows.notes["validation_rows_in_train"] == data.splits.count("dev")
+
+
+def test_languages_that_cannot_be_trained_on_are_tested_on_and_named() -> None:
+    data = parallel()
+    for row, (language, label) in enumerate(zip(data.languages, data.labels, strict=True)):
+        if language == "ja" and label == "b":
+            data.labels[row] = "a"
+    data.languages[1] = " "
+    made = language_splits(data, spec(min_train=40), 0.25, 1)
+    assert [split.language for split in made] == ["de", "en"]
+    assert "ja" in {data.languages[row] for row in made[0].rows.test}
+    notes = made[0].rows.notes
+    assert notes["not_trained_on"]["ja"].startswith(("33", "34")) and "min_train (40)" in notes["not_trained_on"]["ja"]
+    assert notes["rows_without_language"] == 1 and all(1 not in [*split.rows.train, *split.rows.test] for split in made)
+    assert "class 'b'" in language_splits(data, spec(), 0.25, 1)[0].rows.notes["not_trained_on"]["ja"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"languages": ["dee"]}, "no row is in language 'dee'. Did you mean 'de'"),
+        ({"languages": ["ja"], "min_train": 40}, "language 'ja' cannot be trained on: 34 training rows"),
+        ({"min_train": 500}, "no language can be trained on. de: 45 training rows"),
+    ],
+)
+def test_what_cannot_be_done_is_said(keys: dict, words: str) -> None:
+    with pytest.raises(ProbeError) as error:
+        language_splits(parallel(), spec(**keys), 0.25, 1)
+    assert words in str(error.value)
+
+
+def test_row_order_changes_nothing() -> None:
+    data = parallel()
+    back = list(range(len(data)))[::-1]
+    columns = ([column[row] for row in back] for column in (data.ids, data.texts, data.labels, data.groups, data.languages))
+    turned = Examples("toy", *columns, None, {}, "", [], {})
+    straight, reverse = (
+        [({one.ids[row] for row in split.rows.train}, {one.ids[row] for row in split.rows.test}) for split in made]
+        for one, made in ((data, language_splits(data, spec(), 0.25, 1)), (turned, language_splits(turned, spec(), 0.25, 1)))
+    )
+    assert straight == reverse
+
+
+def test_splits_of_all_kinds_are_named_in_order_and_names_differ() -> None:
+    data = parallel()
+    specs = [SplitSpec(), spec(languages=["en"], train_shares=[0.5, 1]), spec(name="far", min_train=1000)]
+    made = make_splits(data, specs, 0.25, 1)
+    assert [(split.name, split.language, split.share) for split in made] == [
+        ("random", None, 1.0), ("language en 50%", "en", 0.5), ("language en", "en", 1.0), ("far", None, 1.0),
+    ]  # fmt: skip
+    assert isinstance(made[3].rows, ProbeError)
+    with pytest.raises(ProbeError, match="two splits would be called 'language en'"):
+        make_splits(data, [SplitSpec(name="language en"), spec()], 0.25, 1)
