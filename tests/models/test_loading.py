@@ -48,6 +48,7 @@ def test_quantisation_needs_a_gpu_and_bitsandbytes(tiny_model: Path, monkeypatch
     ):
         TextModel(located, POINTS, "cpu", "float32", Loading(quantisation="8bit"))
     monkeypatch.setattr(loading_module.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(ModelError, match=r"needs bitsandbytes\. Install it with: pip install bitsandbytes"):
         TextModel(located, POINTS, "cuda", "float32", Loading(quantisation="4bit"))
 

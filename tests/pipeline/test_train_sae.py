@@ -27,7 +27,7 @@ def recipe(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     pq.write_table(pa.table({"text": make_texts(600, seed=3)[0]}), tmp_path / "texts.parquet")
     return SaeRecipe(
         name="tiny", model=str(tiny_model), layer=2, texts=tmp_path / "texts.parquet", d_sae=32, k=4, epochs=6, batch_size=128,
-        learning_rate=3e-3, heldout_share=0.1, norm_factor=1.5, checkpoints=2, device="cpu",
+        learning_rate=3e-3, heldout_share=0.1, norm_factor=1.5, checkpoints=2, device="cpu", max_length=64,
         work_dir=tmp_path / "work", out_dir=tmp_path / "saes", licence="none",
     )  # fmt: skip
 

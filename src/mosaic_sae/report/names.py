@@ -60,7 +60,8 @@ def where(key: Mapping[str, Any], several: Collection[str]) -> str:
     if not present(key.get("model")):
         return ""
     model = [str(key["model"]).rsplit("/", 1)[-1]] if "model" in several else []
-    return ", ".join(model + ([f"layer {int(key['layer'])}"] if several else []))
+    layer = [f"layer {int(key['layer'])}"] if several and present(key.get("layer")) else []
+    return ", ".join(model + layer)
 
 
 def pooling_in_words(key: Mapping[str, Any]) -> str:
