@@ -89,20 +89,7 @@ def _cells(
         found = {(one.language, one.share): row for one, row in zip(trained, rows, strict=True)}
         for cell in transfer_cells(trained, language_of, experiment.classification_params.n_bootstrap, settings.seed):
             row = found[cell.train_language, cell.share]
-            kept = (
-                "split",
-                "model",
-                "layer",
-                "sae",
-                "representation",
-                "classifier",
-                "pooling",
-                "binarise",
-                "n_train",
-                "cv_macro_f1",
-                "path",
-            )
-            yield {"selection": selection} | {name: row[name] for name in kept} | asdict(cell)
+            yield {"selection": selection} | {name: row[name] for name in _KEPT} | asdict(cell)
 
 
 def _shift(

@@ -17,7 +17,8 @@ _LEAST = 0.2
 POOR_FIT = 0.5
 """Below this share of explained variance an SAE hardly describes the activations it is given."""
 _L0_RATIO = 2.0
-_MASSIVE = 10.0
+MASSIVE = 10.0
+"""Times the median norm beyond which a token's activation is massive."""
 _INSTRUCT = re.compile(r"[-_.](it|instruct|chat|sft|dpo)\b", re.IGNORECASE)
 
 
@@ -193,7 +194,7 @@ def _massive(measured: Measured) -> list[Finding]:
     return [
         Finding(
             "problem",
-            f"{norms.massive_share:.1%} of the tokens that count have an activation norm above {_MASSIVE:.0f} times the median "
+            f"{norms.massive_share:.1%} of the tokens that count have an activation norm above {MASSIVE:.0f} times the median "
             f"({norms.median:.4g}; first tokens {norms.first_in_words}): they drown the rest in sums and in the explained variance.",
             f"Set tokens.bos: exclude, or tokens.max_norm: {4 * norms.median:.3g}.",
         )

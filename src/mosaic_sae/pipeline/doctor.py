@@ -75,11 +75,10 @@ def _examine(model: ModelReadings, reading: Reading, texts: list[str], device: s
     at = activations(loaded, tokenised, limits)
     sae = reading.sae.to(loaded.device)
 
-    def fit(one: SparseAutoencoder, near: int, seen: dict[HookPoint, Activations]) -> Quality | None:
-        return measure(one, seen[HookPoint(near, site)], seen[HookPoint(near + further, target.site)] if target else None)
-
-    own = at[reading.point]
-    quality = fit(sae, layer, at)
+    fits = {
+        near: measure(sae, at[HookPoint(near, site)], at[HookPoint(near + further, target.site)] if target else None) for near in nearby
+    }
+    own, quality = at[reading.point], fits[layer]
     measured = Measured(
         sae=reading.name,
         model=model.located.name,
@@ -97,9 +96,7 @@ def _examine(model: ModelReadings, reading: Reading, texts: list[str], device: s
     if quality is not None and quality.explained_variance is not None:
         measured = dataclasses.replace(
             measured,
-            layers={
-                near: found.explained_variance for near in nearby if (found := fit(sae, near, at)) and found.explained_variance is not None
-            },
+            layers={near: found.explained_variance for near, found in fits.items() if found and found.explained_variance is not None},
             alternatives=[
                 Alternative(one.fault, one.words, one.remedy, found.explained_variance)
                 for one in suspects(sae, own.acts, factor)

@@ -15,12 +15,11 @@ from mosaic_sae.fsio import read_json, write_json
 from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.models.text import TextModel
 from mosaic_sae.models.tokenise import TokenisedTexts, make_batches
-from mosaic_sae.pipeline.diagnosis import Norms
+from mosaic_sae.pipeline.diagnosis import MASSIVE, Norms
 from mosaic_sae.pipeline.forward import token_budget, with_backoff
 
 N_TEXTS = 8
 _FILE = "signs.json"
-_MASSIVE = 10.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def norms_of(at: Activations) -> Norms | None:
         return None
     median = float(np.median(kept))
     first = at.first[np.isfinite(at.first)]
-    return Norms(float(np.mean(first)) if len(first) else None, median, float(np.mean(kept > _MASSIVE * median)))
+    return Norms(float(np.mean(first)) if len(first) else None, median, float(np.mean(kept > MASSIVE * median)))
 
 
 def first_tokens(model: TextModel, texts: TokenisedTexts, n: int = 5) -> list[dict[str, Any]]:

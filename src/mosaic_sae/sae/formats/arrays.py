@@ -1,4 +1,4 @@
-"""Read the arrays of an SAE file as float32, on the CPU."""
+"""Read the arrays of an SAE file as float32, on the CPU, and make the commonest kind of SAE of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from mosaic_sae.errors import SaeError
+from mosaic_sae.sae.base import SaeMetadata, SparseAutoencoder
 
 
 def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -43,6 +44,26 @@ def read_torch(path: Path) -> dict[str, torch.Tensor]:
             f"{path} must hold a state dict of tensors, got {type(state).__name__}. Save the SAE with torch.save(sae.state_dict())."
         )
     return {str(name): array.float() for name, array in state.items()}
+
+
+def jumprelu(metadata: SaeMetadata, arrays: Mapping[str, torch.Tensor]) -> SparseAutoencoder:
+    """Make a JumpReLU SAE that reads activations as they are, without ``b_dec``; a transcoder where ``metadata`` names an output.
+
+    Raises:
+        SaeError: the arrays do not fit each other.
+    """
+    return SparseAutoencoder(
+        metadata=metadata,
+        architecture="jumprelu",
+        apply_b_dec_to_input=False,
+        W_enc=arrays["W_enc"],
+        W_dec=arrays["W_dec"],
+        b_enc=arrays["b_enc"],
+        b_dec=arrays["b_dec"],
+        threshold=arrays["threshold"],
+        W_skip=arrays.get("W_skip"),
+        is_transcoder=metadata.output_hook_name is not None,
+    )
 
 
 def rename(arrays: Mapping[str, torch.Tensor], names: Mapping[str, str], turned: frozenset[str], path: Path) -> dict[str, torch.Tensor]:

@@ -78,22 +78,11 @@ def read(folder: Path, name: str, norm_scaling_factor: float | None = None) -> S
     Raises:
         SaeError: the file is missing or damaged, the arrays do not fit each other, or something is not supported.
     """
-    from mosaic_sae.sae.base import SparseAutoencoder
+    from mosaic_sae.sae.formats.arrays import jumprelu
 
     warn_unused_factor(norm_scaling_factor, str(folder))
     metadata = read_metadata(folder, name)
-    arrays = _read_arrays(folder / PARAMS_FILE)
-    return SparseAutoencoder(
-        metadata=metadata,
-        architecture="jumprelu",
-        apply_b_dec_to_input=False,
-        W_enc=arrays["W_enc"],
-        W_dec=arrays["W_dec"],
-        b_enc=arrays["b_enc"],
-        b_dec=arrays["b_dec"],
-        threshold=arrays["threshold"],
-        is_transcoder=metadata.output_hook_name is not None,
-    )
+    return jumprelu(metadata, _read_arrays(folder / PARAMS_FILE))
 
 
 def _read_arrays(path: Path) -> dict[str, torch.Tensor]:

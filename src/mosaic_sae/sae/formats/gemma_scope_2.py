@@ -75,8 +75,7 @@ def read(folder: Path, name: str, norm_scaling_factor: float | None = None) -> S
     Raises:
         SaeError: the files are missing or damaged, the arrays do not fit each other, or something is not supported.
     """
-    from mosaic_sae.sae.base import SparseAutoencoder
-    from mosaic_sae.sae.formats.arrays import read_safetensors, rename
+    from mosaic_sae.sae.formats.arrays import jumprelu, read_safetensors, rename
 
     warn_unused_factor(norm_scaling_factor, str(folder))
     metadata = read_metadata(folder, name)
@@ -84,19 +83,7 @@ def read(folder: Path, name: str, norm_scaling_factor: float | None = None) -> S
     path = folder / PARAMS_FILE
     stored = read_safetensors(path)
     check_names(stored, names, path)
-    arrays = rename(stored, names, frozenset(), path)
-    return SparseAutoencoder(
-        metadata=metadata,
-        architecture="jumprelu",
-        apply_b_dec_to_input=False,
-        W_enc=arrays["W_enc"],
-        W_dec=arrays["W_dec"],
-        b_enc=arrays["b_enc"],
-        b_dec=arrays["b_dec"],
-        threshold=arrays["threshold"],
-        W_skip=arrays.get("W_skip"),
-        is_transcoder=metadata.output_hook_name is not None,
-    )
+    return jumprelu(metadata, rename(stored, names, frozenset(), path))
 
 
 def _has_skip(raw: Mapping[str, Any], where: str) -> bool:

@@ -62,8 +62,7 @@ def read(folder: Path, name: str, norm_scaling_factor: float | None = None) -> S
     """
     import torch
 
-    from mosaic_sae.sae.base import SparseAutoencoder
-    from mosaic_sae.sae.formats.arrays import read_safetensors, rename
+    from mosaic_sae.sae.formats.arrays import jumprelu, read_safetensors, rename
     from mosaic_sae.sae.normalise import fold_scaling_factor
 
     metadata = read_metadata(folder, name)
@@ -76,16 +75,8 @@ def read(folder: Path, name: str, norm_scaling_factor: float | None = None) -> S
     if arrays["W_enc"].shape != (d_model, d_sae):
         raise SaeError(f"{path}: encoder.weight has shape {list(stored['encoder.weight'].shape)}, but {where} says {[d_sae, d_model]}.")
     arrays = fold_scaling_factor(arrays, norm_scaling_factor or factor)
-    return SparseAutoencoder(
-        metadata=metadata,
-        architecture="jumprelu",
-        apply_b_dec_to_input=False,
-        W_enc=arrays["W_enc"],
-        W_dec=arrays["W_dec"],
-        b_enc=arrays["b_enc"],
-        b_dec=arrays["b_dec"],
-        threshold=torch.full((d_sae,), _threshold(raw, where) * factor),
-    )
+    threshold = torch.full((d_sae,), _threshold(raw, where) * factor)
+    return jumprelu(metadata, arrays | {"threshold": threshold})
 
 
 def _factor(raw: Mapping[str, Any], d_model: int, where: str) -> float:
