@@ -105,6 +105,18 @@ def test_only_the_missing_shard_is_made_again(run_extract, toy_texts, monkeypatc
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_what_a_killed_writer_left_is_removed(run_extract, toy_texts) -> None:
+    examples = make_examples(toy_texts)
+    model, where = run_extract(examples)
+    latents, signs = where.latents[sae_name(model)].folder, where.activations[model.points[0]].folder
+    (latents / "shard-00000.safetensors").unlink()
+    for folder in (latents, signs):
+        (folder / "signs.json.tmp-1").write_text("half", encoding="utf-8")
+    run_extract(examples)
+    assert sorted(path.name for path in signs.iterdir()) == ["signs.json"]
+    assert not list(latents.glob("*.tmp-*"))
+
+
 def test_tokens_above_the_norm_limit_do_not_count(run_extract, by_hand, toy_texts: list[str]) -> None:
     norms = np.concatenate([np.linalg.norm(by_hand(text)[0], axis=1) for text in toy_texts])
     limit = float(np.median(norms))

@@ -121,7 +121,9 @@ class _Pass:
             texts = model.tokenise(self._examples.texts[:N_TEXTS], readings.policy)
             found = activations(model, texts, readings.max_norm)
             for point in readings.points:
-                write_signs(self._places.activations[point].folder, model, point, texts, found[point])
+                folder = self._places.activations[point].folder
+                remove_leftovers(folder)  # no store need be here whose end would do it
+                write_signs(folder, model, point, texts, found[point])
             write_predictions(readings.readings, found, self._places, model.device)
             model.narrow(readings.points)
         return model
