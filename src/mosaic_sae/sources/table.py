@@ -94,7 +94,8 @@ def _read_delimited(path: Path, delimiter: str) -> Table:
     if other is not None:
         raise SourceError(
             f"{path}: the header is one column, {header[0]!r}, and seems to be separated by {_DELIMITERS[other]},"
-            f" not by {_DELIMITERS[delimiter]} as '{path.suffix}' says. Separate the cells by commas in a .csv file and by tabs in a .tsv file."
+            f" not by {_DELIMITERS[delimiter]} as '{path.suffix}' says."
+            " Separate the cells by commas in a .csv file and by tabs in a .tsv file."
         )
     columns = {name: [row[place] for row in rows] for place, name in enumerate(header)}
     return Table(header, len(rows), columns.__getitem__, typed=False, row_numbers=row_numbers, malformed=malformed)
