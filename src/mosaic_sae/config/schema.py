@@ -232,7 +232,7 @@ class DatasetEntry(Block):
     """One labelled dataset."""
 
     name: str
-    """Hugging Face name, a csv, tsv, jsonl or parquet file, a folder saved by ``datasets``, or "packaged/NAME"."""
+    """Hugging Face name, a csv, tsv, jsonl or parquet file, a folder of pictures or one saved by ``datasets``, or "packaged/NAME"."""
     config_name: str | None = None
     """Configuration of the Hugging Face dataset; empty = none."""
     split: str | None = None
@@ -244,7 +244,8 @@ class DatasetEntry(Block):
     template: str | None = None
     """Text made from several columns, e.g. "{title}\\n{body}"; instead of text_field."""
     image_field: str | None = None
-    """Column with the picture: a path relative to the file, or the bytes of an image file (model_type: vlm)."""
+    """Column with the picture, a path relative to the table or the bytes of an image file; needs model_type: vlm. Rows may have
+    a text, a picture, or both."""
     label_field: str
     """Column with the label."""
     id_field: str | None = None
@@ -258,7 +259,7 @@ class DatasetEntry(Block):
     max_rows: Annotated[int, Field(ge=2)] | None = None
     """Keep this many rows, sampled by seed, stratified by label."""
     on_bad_rows: Literal["error", "skip"] = "error"
-    """What an empty text, a missing label or a duplicate id does: stop, or leave the row out and count it."""
+    """What an empty text, an unreadable picture, a missing label or a duplicate id does: stop, or leave the row out and count it."""
     splits: Annotated[list[SplitSpec], Field(min_length=1)] = [SplitSpec()]
     """Ways to part the rows; each is scored on its own."""
 
@@ -345,6 +346,16 @@ class Experiment(Block):
     def _windows_hold_no_template(self) -> Experiment:
         if self.tokens.long_texts == "window" and any(entry.chat.template == "model" for entry in self.models):
             raise ValueError("tokens.long_texts: window and models.chat.template: model exclude each other; use long_texts: truncate")
+        return self
+
+    @model_validator(mode="after")
+    def _pictures_have_a_reader(self) -> Experiment:
+        pictured = [entry.name for entry in self.datasets if entry.image_field]
+        if pictured and self.settings.model_type != "vlm":
+            raise ValueError(f"datasets: {pictured[0]} has image_field, and pictures need settings.model_type: vlm")
+        readers = [name for name in ("pixels", "vision_tower") if name in self.classification_params.baselines]
+        if readers and not pictured:
+            raise ValueError(f"classification_params.baselines: {readers[0]} reads pictures, but no dataset has image_field")
         return self
 
     @model_validator(mode="after")

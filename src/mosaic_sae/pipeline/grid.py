@@ -10,6 +10,7 @@ from mosaic_sae.config.schema import Experiment
 from mosaic_sae.fingerprint import fingerprint
 from mosaic_sae.models.hook_points import VISION_TOWER
 from mosaic_sae.pipeline.layout import point_folder
+from mosaic_sae.pipeline.readable import part_it_reads
 from mosaic_sae.pipeline.readings import ModelReadings, Reading, StorePlaces
 from mosaic_sae.sources.all_splits import NamedSplit
 
@@ -25,7 +26,7 @@ class Source:
     """Where a point's features come from; points that share one are evaluated together."""
 
     kind: str
-    """latents, dense, texts or none."""
+    """latents, dense, texts, pictures or none."""
     folder: Path | None = None
     fingerprint: str | None = None
     pooling: str | None = None
@@ -60,13 +61,14 @@ class PointMaker:
         self._splits = splits
 
     def of_dataset(self) -> list[Point]:
-        """Points that need no model: majority and TF-IDF."""
+        """Points that need no model: majority, TF-IDF and pixels."""
         points = []
         for split in self._splits:
             if "majority" in self._params.baselines:
                 points.append(self._point(split, "majority", "majority", Source("none")))
-            if "tfidf" in self._params.baselines:
-                points.append(self._point(split, "tfidf", "logistic", Source("texts")))
+            for name, kind in (("tfidf", "texts"), ("pixels", "pictures")):
+                if name in self._params.baselines and part_it_reads(self._examples, split, name) is not None:
+                    points.append(self._point(split, name, "logistic", Source(kind)))
         return points
 
     def of_model(self, model: ModelReadings, places: StorePlaces) -> list[Point]:

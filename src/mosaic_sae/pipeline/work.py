@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,12 +11,15 @@ from mosaic_sae.config.schema import DatasetEntry, Experiment
 from mosaic_sae.errors import ConfigError
 from mosaic_sae.pipeline.extract import is_extracted
 from mosaic_sae.pipeline.grid import Point, PointMaker
+from mosaic_sae.pipeline.readable import left_out
 from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces, places, resolve_model
 from mosaic_sae.sources.all_splits import NamedSplit, make_splits
 from mosaic_sae.sources.load import load_examples
 
 if TYPE_CHECKING:
     from mosaic_sae.sources.base import Examples
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ def prepare(experiment: Experiment) -> Work:
             where = places(model, examples, settings.base_save_dir, settings.store_dtype)
             pairings.append(Pairing(model, examples, where, maker.of_model(model, where)))
         dataset_points.extend((examples, point) for point in maker.of_dataset())
+        for line in left_out(examples, splits[examples.name], experiment.classification_params.baselines):
+            logger.warning("%s: %s", examples.name, line)
     return Work(datasets, splits, pairings, dataset_points)
 
 

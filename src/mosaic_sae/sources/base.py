@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mosaic_sae.fingerprint import fingerprint
@@ -32,6 +33,7 @@ class Table:
         row_numbers: Row number of each row in the file, counted from 0 and counting unreadable rows too.
         malformed: Rows that could not be read; each reason names the line.
         provenance: Where the table comes from, as JSON values.
+        folder: Where paths of pictures start; None = where the program runs.
     """
 
     names: list[str]
@@ -42,6 +44,7 @@ class Table:
     row_numbers: list[int] | None = None
     malformed: list[Skipped] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,24 @@ class Examples:
         return ["text"] * len(self) if self.pictures is None else ["text" if one is None else "image" for one in self.pictures]
 
     @property
+    def keys(self) -> list[str]:
+        """What each example is: its text, and the hash of its picture if it has one."""
+        return row_keys(self.texts, self.pictures)
+
+    @property
     def classes(self) -> list[str]:
         """Label names that occur, sorted."""
         return sorted(set(self.labels))
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def row_keys(texts: Sequence[str], pictures: Sequence[Picture | None] | None) -> list[str]:
+    """Return one key per row: its text, and the hash of its picture if it has one."""
+    if pictures is None:
+        return list(texts)
+    return [text if one is None else f"{text}\x1f{one.sha256}" for text, one in zip(texts, pictures, strict=True)]
 
 
 def content_fingerprint(columns: dict[str, list[str] | None]) -> str:

@@ -10,6 +10,7 @@ from mosaic_sae.config.schema import DatasetEntry
 from mosaic_sae.errors import SourceError
 from mosaic_sae.sources.base import Examples, Table
 from mosaic_sae.sources.hub import read_hub
+from mosaic_sae.sources.image_folder import is_image_folder, read_image_folder
 from mosaic_sae.sources.packaged import PREFIX, read_packaged
 from mosaic_sae.sources.rows import make_examples
 from mosaic_sae.sources.saved import is_saved_folder, read_saved
@@ -19,8 +20,8 @@ from mosaic_sae.sources.table import READERS, read_table
 def load_examples(entry: DatasetEntry, seed: int) -> Examples:
     """Load, check and sample a labelled dataset.
 
-    The name decides where from: "packaged/NAME" ships with MOSAIC; an existing path is read as a file or as a folder saved
-    by ``datasets``; anything else is a name on the Hugging Face hub, unless it looks like a path.
+    The name decides where from: "packaged/NAME" ships with MOSAIC; an existing path is read as a file, as a folder saved
+    by ``datasets`` or as one of pictures; anything else is a name on the Hugging Face hub, unless it looks like a path.
 
     Args:
         entry: One dataset of the configuration.
@@ -41,13 +42,16 @@ def _read(entry: DatasetEntry) -> Table:
         _refuse(entry, "a file", "config_name", "split", "revision")
         return read_table(path)
     if path.is_dir():
-        if not is_saved_folder(path):
-            raise SourceError(
-                f"dataset '{entry.name}' is a folder, but not one saved by datasets (save_to_disk)."
-                f" Name a file in it ({', '.join(sorted(READERS))}), or run elsewhere if a dataset on the Hugging Face hub is meant."
-            )
-        _refuse(entry, "a saved folder", "config_name", "revision")
-        return read_saved(path, entry.split)
+        if is_saved_folder(path):
+            _refuse(entry, "a saved folder", "config_name", "revision")
+            return read_saved(path, entry.split)
+        if is_image_folder(path):
+            _refuse(entry, "a folder of pictures", "config_name", "split", "revision")
+            return read_image_folder(path)
+        raise SourceError(
+            f"dataset '{entry.name}' is a folder, but neither one saved by datasets (save_to_disk) nor one of pictures."
+            f" Name a file in it ({', '.join(sorted(READERS))}), or run elsewhere if a dataset on the Hugging Face hub is meant."
+        )
     if _looks_like_path(entry.name):
         raise SourceError(_no_such_file(entry.name, path))
     return read_hub(entry.name, entry.config_name or None, entry.split, entry.revision)
