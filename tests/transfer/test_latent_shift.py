@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from mosaic_sae.probes.coefficients import Coefficients
-from mosaic_sae.transfer.shift import LanguageProbe, latent_shift
+from mosaic_sae.transfer.shift import DomainProbe, latent_shift
 
 LANGUAGES = ["de", "en", "fr"]
 N = 20  # texts of each class and language
@@ -26,29 +26,29 @@ def planted() -> sp.csr_array:
     return sp.csr_array(dense)
 
 
-def probe(language: str, latents: list[int], weights: list[float], sae: str = "s", threshold: float | None = None) -> LanguageProbe:
+def probe(language: str, latents: list[int], weights: list[float], sae: str = "s", threshold: float | None = None) -> DomainProbe:
     found = Coefficients(["a", "b"], np.array(latents, dtype=np.int32), np.array([weights]), np.zeros(1), np.ones(len(latents)))
-    return LanguageProbe(language, planted(), threshold, found, sae)
+    return DomainProbe(language, planted(), threshold, found, sae)
 
 
 def test_shared_and_specific_latents_are_told_apart() -> None:
     # Two classes: negative weights speak for the first, a.
     lines = latent_shift([probe("en", [3, 5, 6, 7], [-4.0, -3.0, -2.0, -1.0])], LABELS, SPOKEN, 5)
-    assert [(line.latent, line.language) for line in lines] == [(latent, language) for latent in (3, 5, 6, 7) for language in LANGUAGES]
+    assert [(line.latent, line.domain) for line in lines] == [(latent, language) for latent in (3, 5, 6, 7) for language in LANGUAGES]
     assert {line.latent: (line.label, line.weight, line.kind) for line in lines} == {
         3: ("a", -4.0, "shared"),
-        5: ("a", -3.0, "language-specific"),
-        6: ("a", -2.0, "some languages"),
+        5: ("a", -3.0, "specific"),
+        6: ("a", -2.0, "partly shared"),
         7: ("a", -1.0, "unclear"),
     }
-    of_three = {line.language: line for line in lines if line.latent == 3}
+    of_three = {line.domain: line for line in lines if line.latent == 3}
     # In de also in 4 of the 20 texts of class b.
     assert (of_three["de"].density, of_three["de"].density_class, of_three["de"].density_rest) == pytest.approx((24 / 40, 1, 4 / 20))
     assert (of_three["fr"].density, of_three["fr"].density_class, of_three["fr"].density_rest) == (0.5, 1, 0)
     assert {line.n for line in lines} == {2 * N}
     # The first text of class a in de; latent 5 is silent there.
     assert of_three["de"].strongest == SPOKEN.index("de")
-    assert next(line.strongest for line in lines if (line.latent, line.language) == (5, "de")) is None
+    assert next(line.strongest for line in lines if (line.latent, line.domain) == (5, "de")) is None
 
 
 def test_activity_is_what_a_binarised_probe_sees() -> None:
@@ -59,8 +59,8 @@ def test_activity_is_what_a_binarised_probe_sees() -> None:
 
 def test_weights_compare_on_one_sae_only() -> None:
     probes = [probe("en", [3, 5], [-4.0, -3.0]), probe("de", [3], [-2.5]), probe("fr", [3], [-9.0], sae="other")]
-    lines = [line for line in latent_shift(probes, LABELS, SPOKEN, 5) if line.train_language == "en"]
-    here = {(line.latent, line.language): line.weight_here for line in lines}
+    lines = [line for line in latent_shift(probes, LABELS, SPOKEN, 5) if line.train_domain == "en"]
+    here = {(line.latent, line.domain): line.weight_here for line in lines}
     assert here[3, "en"] == -4.0 and here[3, "de"] == -2.5 and here[5, "de"] == 0.0
     assert np.isnan(here[3, "fr"])
 
@@ -76,4 +76,4 @@ def test_a_language_without_the_class_does_not_count() -> None:
     labels = ["b" if language == "fr" else label for label, language in zip(LABELS, SPOKEN, strict=True)]
     lines = latent_shift([probe("en", [3], [-1.0])], labels, SPOKEN, 5)
     assert {line.kind for line in lines} == {"shared"}
-    assert np.isnan(next(line.density_class for line in lines if line.language == "fr"))
+    assert np.isnan(next(line.density_class for line in lines if line.domain == "fr"))

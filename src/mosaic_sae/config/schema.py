@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from mosaic_sae.config.poolings import canonical_pooling
 
 Pooling = Annotated[int | str, AfterValidator(canonical_pooling)]
-Baseline = Literal["majority", "shuffled_labels", "tfidf", "dense_mean", "dense_last", "dense_max", "random_sae"]
+Baseline = Literal["majority", "shuffled_labels", "tfidf", "pixels", "dense_mean", "dense_last", "dense_max", "vision_tower", "random_sae"]
 
 
 _RESERVED = ("points", "evidence", "splits")
@@ -177,9 +177,9 @@ class ModelEntry(Block):
 class SplitSpec(Block):
     """One way to part a dataset into train and test."""
 
-    kind: Literal["random", "column", "holdout", "language"] = "random"
+    kind: Literal["random", "column", "holdout", "language", "modality"] = "random"
     """random: stratified and seeded; column: the dataset's own split; holdout: test on all rows whose field has one of the values;
-    language: train on each language in turn, test on the test rows of all."""
+    language: train on each language in turn, test on the test rows of all; modality: the same with texts and images for languages."""
     name: str | None = None
     """Name in tables; null = the kind."""
     field: str | None = None
@@ -189,11 +189,12 @@ class SplitSpec(Block):
     languages: list[str] = []
     """kind language: languages to train on; empty = all that have min_train rows and every class."""
     min_train: Annotated[int, Field(ge=2)] = 100
-    """kind language: a language with fewer training rows is tested on, but not trained on."""
+    """kinds language and modality: a language (or modality) with fewer training rows is tested on, but not trained on."""
     equal_sizes: bool = True
-    """kind language: whether every language's training part is reduced to the size of the smallest, whole groups at a time."""
+    """kinds language and modality: whether every training part is reduced to the size of the smallest, whole groups at a time."""
     train_shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [1.0]
-    """kind language: shares of the training part to train on, each its own split; [0.1, 1.0] shows what few native examples give."""
+    """kinds language and modality: shares of the training part to train on, each its own split; [0.1, 1.0] shows what few
+    examples give."""
 
     @model_validator(mode="after")
     def _keys_belong_to_the_kind(self) -> SplitSpec:
@@ -203,8 +204,10 @@ class SplitSpec(Block):
             raise ValueError(f"field and test_values belong to kind: holdout, not to kind: {self.kind}")
         fields = type(self).model_fields
         keys = [key for key in ("languages", "min_train", "equal_sizes", "train_shares") if getattr(self, key) != fields[key].default]
-        if self.kind != "language" and keys:
-            raise ValueError(f"{keys[0]}: only for kind: language, not for kind: {self.kind}")
+        if self.by is None and keys:
+            raise ValueError(f"{keys[0]}: only for kind: language{' or modality' * (keys[0] != 'languages')}, not for kind: {self.kind}")
+        if self.kind == "modality" and self.languages:
+            raise ValueError("languages: only for kind: language, not for kind: modality")
         if 1.0 not in self.train_shares:
             raise ValueError("train_shares: must contain 1.0, the whole training part")
         return self
@@ -213,6 +216,11 @@ class SplitSpec(Block):
     def label(self) -> str:
         """Name shown in tables and used in paths."""
         return self.name or self.kind
+
+    @property
+    def by(self) -> Literal["language", "modality"] | None:
+        """What the domains are that it trains on in turn; None for splits that part a dataset as a whole."""
+        return self.kind if self.kind in {"language", "modality"} else None
 
 
 class DatasetEntry(Block):
@@ -231,7 +239,7 @@ class DatasetEntry(Block):
     template: str | None = None
     """Text made from several columns, e.g. "{title}\\n{body}"; instead of text_field."""
     image_field: str | None = None
-    """Column with the image (model_type: vlm)."""
+    """Column with the picture: a path relative to the file, or the bytes of an image file (model_type: vlm)."""
     label_field: str
     """Column with the label."""
     id_field: str | None = None
@@ -241,7 +249,7 @@ class DatasetEntry(Block):
     language_field: str | None = None
     """Column with the language."""
     split_field: str | None = None
-    """Column that says train or test, for splits of kind column and, when named, of kind language."""
+    """Column that says train or test, for splits of kind column and, when named, of kinds language and modality."""
     max_rows: Annotated[int, Field(ge=2)] | None = None
     """Keep this many rows, sampled by seed, stratified by label."""
     on_bad_rows: Literal["error", "skip"] = "error"
@@ -267,6 +275,14 @@ class DatasetEntry(Block):
                 raise ValueError(
                     "a split of kind language needs group_field, the column in which translations of one item are equal"
                     " (if no rows are translations of each other, name the text column), or split_field, the dataset's own split"
+                )
+        if any(split.kind == "modality" for split in self.splits):
+            if not (self.image_field and (self.text_field or self.template)):
+                raise ValueError("a split of kind modality needs image_field, and text_field or template")
+            if not (self.split_field or self.group_field):
+                raise ValueError(
+                    "a split of kind modality needs group_field, the column in which the text and the picture of one item are equal"
+                    " (if no rows belong together, name the id column), or split_field, the dataset's own split"
                 )
         return self
 

@@ -142,10 +142,13 @@ def split_identity(examples: Examples, split: NamedSplit, test_size: float, seed
     """Fingerprint of a split: what it is made from and how, not its name."""
     spec = split.spec
     how: dict[str, Any] = {"kind": spec.kind, "field": spec.field, "values": spec.test_values}
-    if spec.kind in {"random", "language"}:
+    if spec.kind == "random" or spec.by:
         how |= {"test_size": test_size, "seed": seed}
     if spec.kind == "language":
-        # The smallest of the languages trained on decides the size of all training parts.
-        how |= {"language": split.language, "share": split.share, "languages": sorted(spec.languages)}
-        how |= {"min_train": spec.min_train, "equal_sizes": spec.equal_sizes}
+        how |= {"language": split.domain, "languages": sorted(spec.languages)}
+    if spec.kind == "modality":
+        how |= {"modality": split.domain}
+    if spec.by:
+        # The smallest of the domains trained on decides the size of all training parts.
+        how |= {"share": split.share, "min_train": spec.min_train, "equal_sizes": spec.equal_sizes}
     return fingerprint({"examples": examples.fingerprint, "how": how})

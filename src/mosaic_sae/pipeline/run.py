@@ -20,7 +20,7 @@ from mosaic_sae.explain.evidence import write_evidence
 from mosaic_sae.fsio import read_json, write_json, write_text
 from mosaic_sae.log import format_seconds, log_file
 from mosaic_sae.pipeline import provenance
-from mosaic_sae.pipeline.across_languages import write_transfer
+from mosaic_sae.pipeline.across_domains import write_transfer
 from mosaic_sae.pipeline.classify import Failure, Labelled, classify
 from mosaic_sae.pipeline.extract import extract as extract_stores
 from mosaic_sae.pipeline.fit_check import read_check

@@ -1,4 +1,4 @@
-"""What every source becomes: a list of labelled examples with a fingerprint of their content."""
+"""What every source becomes: a list of labelled texts, pictures or both, with a fingerprint of their content."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mosaic_sae.fingerprint import fingerprint
+from mosaic_sae.sources.images import Picture
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled texts, one entry per example in every list, in the order of the source.
+    """Labelled texts and pictures, one entry per example in every list, in the order of the source.
 
     Attributes:
         name: Name of the dataset, for people.
         ids: Unique ids.
-        texts: What the model reads; never blank.
+        texts: What the model reads; "" where there is a picture only, else never blank.
         labels: Label names; never blank.
         groups: Group of each example ("" = none), or None without a group column.
         languages: Language of each example ("" = unknown), or None without a language column.
@@ -59,6 +60,7 @@ class Examples:
         fingerprint: Hash of all of the above except the name, in row order; the same for every file format.
         skipped: Rows left out by ``on_bad_rows: skip``.
         provenance: Kind of source, revision or SHA-256, licence, row counts.
+        pictures: Picture of each example, None where it has a text only; None for a dataset of texts.
     """
 
     name: str
@@ -72,6 +74,12 @@ class Examples:
     fingerprint: str
     skipped: list[Skipped]
     provenance: dict[str, Any]
+    pictures: list[Picture | None] | None = None
+
+    @property
+    def modalities(self) -> list[str]:
+        """Say of each example whether it is a "text" or an "image"; one that has both is an image."""
+        return ["text"] * len(self) if self.pictures is None else ["text" if one is None else "image" for one in self.pictures]
 
     @property
     def classes(self) -> list[str]:

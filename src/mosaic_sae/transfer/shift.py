@@ -1,4 +1,4 @@
-"""Latent shift: which latents of a probe mean the same in other languages, and which only in the one it was trained on."""
+"""Latent shift: which latents of a probe mean the same in other domains, and which only in the one it was trained on."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from mosaic_sae.probes.coefficients import Coefficients
 
 MIN_DENSITY = 0.05
-"""A latent marks a class in a language when it is active in at least this share of the class's texts there ..."""
+"""A latent marks a class in a domain when it is active in at least this share of the class's texts there ..."""
 MIN_RATIO = 2.0
 """... and at least this many times as often as in the texts of other classes."""
-KINDS = ("shared", "some languages", "language-specific", "unclear")
+KINDS = ("shared", "partly shared", "specific", "unclear")
 
 
 @dataclass(frozen=True)
-class LanguageProbe:
-    """The probe of one training language, on the latents it was chosen to read."""
+class DomainProbe:
+    """The probe of one training domain, on the latents it was chosen to read."""
 
-    language: str
+    domain: str
     pooled: sp.csr_array
     """float32 [n_rows, d_sae]: latents of the test rows, pooled as this probe reads them."""
     threshold: float | None
@@ -38,19 +38,19 @@ class LanguageProbe:
 
 @dataclass(frozen=True)
 class Shift:
-    """One strong latent of one probe, in one language."""
+    """One strong latent of one probe, in one domain."""
 
-    train_language: str
+    train_domain: str
     label: str
-    """The class that the latent speaks for in the training language."""
+    """The class that the latent speaks for in the training domain."""
     latent: int
     weight: float
-    """In the probe of the training language."""
+    """In the probe of the training domain."""
     kind: str
     """One of KINDS."""
-    language: str
+    domain: str
     n: int
-    """Test texts in this language."""
+    """Test texts in this domain."""
     density: float
     """Share of them in which the latent is active."""
     density_class: float
@@ -59,31 +59,31 @@ class Shift:
     """The same of the others."""
     marks_class: bool
     weight_here: float
-    """In the probe of this language; 0 if that probe leaves the latent out, NaN if there is none on the same SAE."""
+    """In the probe of this domain; 0 if that probe leaves the latent out, NaN if there is none on the same SAE."""
     strongest: int | None
-    """Row of the test text in this language with the largest pooled value; None where the latent is silent."""
+    """Row of the test text in this domain with the largest pooled value; None where the latent is silent."""
 
 
-def latent_shift(probes: Sequence[LanguageProbe], labels: Sequence[str], languages: Sequence[str], n_top: int) -> list[Shift]:
-    """Follow the strongest latents of each language's probe through all languages.
+def latent_shift(probes: Sequence[DomainProbe], labels: Sequence[str], domains: Sequence[str], n_top: int) -> list[Shift]:
+    """Follow the strongest latents of each domain's probe through all domains.
 
-    A latent *marks* a class in a language when it is active (its pooled value, as the probe sees it, is above 0) in at
+    A latent *marks* a class in a domain when it is active (its pooled value, as the probe sees it, is above 0) in at
     least ``MIN_DENSITY`` of the class's test texts there and at least ``MIN_RATIO`` times as often as in the others. It is
-    "unclear" when it does not even mark its class in the language of its probe (then the probe uses how strong it is, not
-    whether it is active), "shared" when it also does in more than half of the other languages, "language-specific" when it
-    does in none of them, and else of "some languages". Languages without test texts of the class do not count.
+    "unclear" when it does not even mark its class in the domain of its probe (then the probe uses how strong it is, not
+    whether it is active), "shared" when it also does in more than half of the other domains, "specific" when it
+    does in none of them, and else of "partly shared". Domains without test texts of the class do not count.
 
     Args:
-        probes: one for each training language.
+        probes: one for each training domain.
         labels: [n_rows] of the test rows.
-        languages: [n_rows].
-        n_top: latents for each class and training language.
+        domains: [n_rows].
+        n_top: latents for each class and training domain.
 
     Returns:
-        A line for each strong latent and each language that has test rows.
+        A line for each strong latent and each domain that has test rows.
     """
-    truth, spoken = np.asarray(labels), np.asarray(languages)
-    weights = {probe.language: (probe.sae, _weights(probe.coefficients)) for probe in probes}
+    truth, domain_of = np.asarray(labels), np.asarray(domains)
+    weights = {probe.domain: (probe.sae, _weights(probe.coefficients)) for probe in probes}
     lines: list[Shift] = []
     for probe in probes:
         features = binarise(probe.pooled, probe.threshold)
@@ -91,26 +91,26 @@ def latent_shift(probes: Sequence[LanguageProbe], labels: Sequence[str], languag
             latent, label = top["latent"], top["class"]
             active = _column(features, latent) > 0
             values = _column(probe.pooled, latent)
-            rates = {language: _rates(active, truth == label, spoken == language) for language in sorted(set(languages))}
-            marked = {language: _marks(*rate[1:]) for language, rate in rates.items() if not np.isnan(rate[1])}
-            kind = _kind(marked, probe.language)
-            for language, (density, of_class, of_rest) in rates.items():
-                sae, own = weights.get(language, ("", {}))
+            rates = {domain: _rates(active, truth == label, domain_of == domain) for domain in sorted(set(domains))}
+            marked = {domain: _marks(*rate[1:]) for domain, rate in rates.items() if not np.isnan(rate[1])}
+            kind = _kind(marked, probe.domain)
+            for domain, (density, of_class, of_rest) in rates.items():
+                sae, own = weights.get(domain, ("", {}))
                 lines.append(
                     Shift(
-                        train_language=probe.language,
+                        train_domain=probe.domain,
                         label=label,
                         latent=latent,
                         weight=top["weight"],
                         kind=kind,
-                        language=language,
-                        n=int((spoken == language).sum()),
+                        domain=domain,
+                        n=int((domain_of == domain).sum()),
                         density=density,
                         density_class=of_class,
                         density_rest=of_rest,
-                        marks_class=marked.get(language, False),
+                        marks_class=marked.get(domain, False),
                         weight_here=own.get(label, {}).get(latent, 0.0) if sae == probe.sae else np.nan,
-                        strongest=_strongest(values, spoken == language),
+                        strongest=_strongest(values, domain_of == domain),
                     )
                 )
     return lines
@@ -144,9 +144,9 @@ def _marks(density_class: float, density_rest: float) -> bool:
 
 
 def _kind(marked: Mapping[str, bool], home: str) -> str:
-    others = [marks for language, marks in marked.items() if language != home]
+    others = [marks for domain, marks in marked.items() if domain != home]
     if not marked.get(home):
         return "unclear"
     if sum(others) > len(others) / 2:
         return "shared"
-    return "some languages" if any(others) else "language-specific"
+    return "partly shared" if any(others) else "specific"

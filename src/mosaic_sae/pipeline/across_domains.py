@@ -1,9 +1,9 @@
-"""Tables of transfer across languages, made from the finished points of a run."""
+"""Tables of transfer across languages and modalities, made from the finished points of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from mosaic_sae.report.names import present
 from mosaic_sae.report.tables import FAMILY, mark_chosen, read_results
 from mosaic_sae.sources.all_splits import NamedSplit
 from mosaic_sae.sources.base import Examples
+from mosaic_sae.sources.domains import row_domains
 from mosaic_sae.store.reader import LatentStore
 from mosaic_sae.transfer.matrix import Trained, transfer_cells
-from mosaic_sae.transfer.shift import LanguageProbe, latent_shift
+from mosaic_sae.transfer.shift import DomainProbe, latent_shift
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ _NOT_COMPARED = ("shuffled_labels",)
 
 
 def write_transfer(experiment: Experiment, work: Work, run_folder: Path) -> None:
-    """Write ``transfer.parquet`` and ``latent_shift.parquet``, or remove old ones when no language split was evaluated."""
+    """Write ``transfer.parquet`` and ``latent_shift.parquet``, or remove old ones when no such split was evaluated."""
     import pandas as pd
 
     results = run_folder / "results.parquet"
@@ -41,11 +42,11 @@ def write_transfer(experiment: Experiment, work: Work, run_folder: Path) -> None
     cells: list[dict[str, Any]] = []
     shifts: list[dict[str, Any]] = []
     for _, examples in work.datasets if frame is not None else []:
-        for family, splits in _families(work.splits[examples.name]):
-            points = frame[(frame["dataset"] == examples.name) & frame["split"].isin(splits)]  # type: ignore[index]
-            about = {"dataset": examples.name, "family": family}
-            cells += [about | row for row in _matrix(experiment, examples, points, splits)]
-            shifts += [about | row for row in _shift(experiment, work, examples, points, splits)]
+        for family in _families(work.splits[examples.name]):
+            points = frame[(frame["dataset"] == examples.name) & frame["split"].isin(family.splits)]  # type: ignore[index]
+            about = {"dataset": examples.name, "family": family.label, "by": family.by}
+            cells += [about | row for row in _matrix(experiment, examples, points, family)]
+            shifts += [about | row for row in _shift(experiment, work, examples, points, family)]
     for name, rows in ((TRANSFER, cells), (LATENT_SHIFT, shifts)):
         path, table = run_folder / name, pd.DataFrame(rows)
         if rows:
@@ -54,49 +55,59 @@ def write_transfer(experiment: Experiment, work: Work, run_folder: Path) -> None
             path.unlink(missing_ok=True)
 
 
-def _families(splits: list[NamedSplit]) -> Iterator[tuple[str, dict[str, NamedSplit]]]:
-    """Yield the splits of each language spec, by name."""
-    for label in dict.fromkeys(split.spec.label for split in splits if split.language is not None):
-        yield label, {split.name: split for split in splits if split.spec.label == label}
+@dataclass(frozen=True)
+class _Family:
+    """The splits of one spec that trains on domains in turn."""
+
+    label: str
+    by: str
+    splits: dict[str, NamedSplit]
+    """By name."""
 
 
-def _matrix(experiment: Experiment, examples: Examples, points: pd.DataFrame, splits: dict[str, NamedSplit]) -> Iterator[dict[str, Any]]:
+def _families(splits: list[NamedSplit]) -> Iterator[_Family]:
+    for label in dict.fromkeys(split.spec.label for split in splits if split.domain is not None):
+        members = {split.name: split for split in splits if split.spec.label == label}
+        by = next(iter(members.values())).spec.by
+        assert by is not None
+        yield _Family(label, by, members)
+
+
+def _matrix(experiment: Experiment, examples: Examples, points: pd.DataFrame, family: _Family) -> Iterator[dict[str, Any]]:
     """Yield the cells of the CV-chosen points, then, when several layers were read, those of the CV-best point of each layer."""
     points = points[~points["representation"].isin(_NOT_COMPARED)]
     method = ["representation", "classifier"]
-    yield from _cells(experiment, examples, points[points["chosen"].astype(bool)], splits, method, "chosen")
+    yield from _cells(experiment, examples, points[points["chosen"].astype(bool)], family, method, "chosen")
     read = points[points["layer"].notna()]
     if len(read[["model", "layer"]].drop_duplicates()) > 1:
         best = mark_chosen(read, [*FAMILY, "model", "layer"])
-        yield from _cells(experiment, examples, best[best["chosen"]], splits, [*method, "model", "layer"], "layer")
+        yield from _cells(experiment, examples, best[best["chosen"]], family, [*method, "model", "layer"], "layer")
 
 
 def _cells(
-    experiment: Experiment, examples: Examples, points: pd.DataFrame, splits: dict[str, NamedSplit], by: list[str], selection: str
+    experiment: Experiment, examples: Examples, points: pd.DataFrame, family: _Family, by: list[str], selection: str
 ) -> Iterator[dict[str, Any]]:
     import pandas as pd
 
     base, settings = experiment.settings.base_classify_dir, experiment.settings
-    language_of = dict(zip(examples.ids, _languages(examples), strict=True))
+    domain_of = dict(zip(examples.ids, row_domains(examples, family.by), strict=True))
     for _, part in points.groupby(by, sort=False):
         rows = part.to_dict("records")
         trained = []
         for row in rows:
-            split = splits[row["split"]]
-            assert split.language is not None
+            split = family.splits[row["split"]]
+            assert split.domain is not None
             columns = ["id", "unit", "label", "predicted"]
-            trained.append(Trained(split.language, split.share, pd.read_parquet(base / row["path"] / PREDICTIONS, columns=columns)))
-        found = {(one.language, one.share): row for one, row in zip(trained, rows, strict=True)}
-        for cell in transfer_cells(trained, language_of, experiment.classification_params.n_bootstrap, settings.seed):
-            row = found[cell.train_language, cell.share]
+            trained.append(Trained(split.domain, split.share, pd.read_parquet(base / row["path"] / PREDICTIONS, columns=columns)))
+        found = {(one.domain, one.share): row for one, row in zip(trained, rows, strict=True)}
+        for cell in transfer_cells(trained, domain_of, experiment.classification_params.n_bootstrap, settings.seed):
+            row = found[cell.train_domain, cell.share]
             yield {"selection": selection} | {name: row[name] for name in _KEPT} | asdict(cell)
 
 
-def _shift(
-    experiment: Experiment, work: Work, examples: Examples, points: pd.DataFrame, splits: dict[str, NamedSplit]
-) -> Iterator[dict[str, Any]]:
-    """Yield where the strongest latents of each language's CV-chosen logistic probe are active."""
-    whole = {name: split for name, split in splits.items() if split.share == 1}
+def _shift(experiment: Experiment, work: Work, examples: Examples, points: pd.DataFrame, family: _Family) -> Iterator[dict[str, Any]]:
+    """Yield where the strongest latents of each domain's CV-chosen logistic probe are active."""
+    whole = {name: split for name, split in family.splits.items() if split.share == 1}
     wanted = points["chosen"].astype(bool) & (points["representation"] == "sae") & (points["classifier"] == "logistic")
     points = points[wanted & points["split"].isin(whole)]
     rows = next((split.rows.test for split in whole.values() if not isinstance(split.rows, MosaicError)), None)
@@ -109,20 +120,16 @@ def _shift(
         store = (pairing.places.latents[point["sae"]].folder, point["pooling"])
         if store not in pooled:
             pooled[store] = pool_store(LatentStore(store[0]), store[1])[rows]
-        language = whole[point["split"]].language
-        assert language is not None
+        domain = whole[point["split"]].domain
+        assert domain is not None
         threshold = float(point["binarise"]) if present(point["binarise"]) else None
         coefficients = load_coefficients(experiment.settings.base_classify_dir / point["path"] / COEFFICIENTS)
-        probes.append(LanguageProbe(language, pooled[store], threshold, coefficients, f"{point['model']}, {point['sae']}"))
-    read = {probe.language: point for probe, point in zip(probes, points.to_dict("records"), strict=True)}
-    languages = _languages(examples)
-    for line in latent_shift(probes, [examples.labels[row] for row in rows], [languages[row] for row in rows], _N_TOP):
+        probes.append(DomainProbe(domain, pooled[store], threshold, coefficients, f"{point['model']}, {point['sae']}"))
+    read = {probe.domain: point for probe, point in zip(probes, points.to_dict("records"), strict=True)}
+    domains = row_domains(examples, family.by)
+    for line in latent_shift(probes, [examples.labels[row] for row in rows], [domains[row] for row in rows], _N_TOP):
         values = asdict(line)
         strongest = values.pop("strongest")
         text = None if strongest is None else examples.texts[rows[strongest]][:_SHOWN]
-        point = read[line.train_language]
+        point = read[line.train_domain]
         yield {name: point[name] for name in ("model", "layer", "sae", "pooling", "binarise", "path")} | values | {"strongest_text": text}
-
-
-def _languages(examples: Examples) -> list[str]:
-    return [language.strip() for language in examples.languages or []]
