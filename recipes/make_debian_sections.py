@@ -34,7 +34,7 @@ NAME = "debian_sections"
 SECTIONS = ("admin", "games", "graphics", "mail", "net", "science", "sound", "text")
 # Each language with the names of its files; of several, the first that has a translation is used.
 LANGUAGES = {
-    **{language: (language,) for language in "cs da de es fr it ja ko pl ru sk uk".split()},
+    **{language: (language,) for language in ["cs", "da", "de", "es", "fr", "it", "ja", "ko", "pl", "ru", "sk", "uk"]},
     "pt": ("pt_BR", "pt"),
     "zh": ("zh_CN", "zh"),
 }
@@ -79,7 +79,9 @@ def packages(lists: Path) -> dict[str, Package]:
                 source = one.get("Source", name).split()[0]
                 found.setdefault(name, Package(name, section, source, short, one["Description-md5"]))
     if not found:
-        raise SystemExit(f"{lists} holds no file *_main_binary-*_Packages with packages of {', '.join(SECTIONS)}; see the first lines of this file.")
+        raise SystemExit(
+            f"{lists} holds no file *_main_binary-*_Packages with packages of {', '.join(SECTIONS)}; see the first lines of this file."
+        )
     return found
 
 

@@ -28,7 +28,12 @@ from mosaic_sae.fsio import sha256_file, write_json, write_text, write_with
 from mosaic_sae.sources.units import normal_text
 
 NAME = "emoji_names"
-LANGUAGES = tuple("ar bg bn ca cs da de el en es fa fi fr he hi hu id it ja ko nl pl pt ro ru sv sw ta th tr uk vi zh".split())
+# fmt: off
+LANGUAGES = (
+    "ar", "bg", "bn", "ca", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id",
+    "it", "ja", "ko", "nl", "pl", "pt", "ro", "ru", "sv", "sw", "ta", "th", "tr", "uk", "vi", "zh",
+)
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ CARD: dict[str, Any] = {
         "A name that emoji of different groups share in one language is left out there; of those of one group the first keeps it.",
         f"A family is all languages of one emoji, and of emoji whose English names, without words for person, man and woman, have a"
         f" Jaccard similarity of word bigrams of at least {SAME_FAMILY}; its hash puts it in test (about {TEST_SHARE:.0%}) or train.",
-        "Emoji are in the order of a hash of their code points, the languages of each together, so that the head of the file is a fair sample.",
+        "Emoji are in the order of a hash of their code points, the languages of each together; the head of the file is a fair sample.",
     ],
     "known_problems": [
         "Names are one to five words long, and some groups are conventions: is a globe with meridians a place or a symbol?",
