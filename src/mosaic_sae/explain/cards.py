@@ -153,12 +153,23 @@ def quoted(piece: str) -> str:
 
 
 def summary(card: Card | None, limit: int = 4) -> str:
-    """Say in a few words what a latent fires on, from its strongest tokens."""
+    """Say in a few words what a latent fires on, from its strongest tokens; first its name and who gave it, if it has one."""
     if card is None:
         return "no evidence collected"
     if not card["top_tokens"]:
-        return "fires nowhere in these texts"
-    return "fires on: " + ", ".join(quoted(token["piece"]) for token in card["top_tokens"][:limit])
+        tokens = "fires nowhere in these texts"
+    else:
+        tokens = "fires on: " + ", ".join(quoted(token["piece"]) for token in card["top_tokens"][:limit])
+    name = card.get("name")
+    return f"{named(name)}; {tokens}" if name else tokens
+
+
+def named(name: Name | None) -> str:
+    """Return a name with its source, or that there is none."""
+    if name is None:
+        return "no name"
+    score = "" if name["score"] is None else f", score {name['score']:.2f}"
+    return f"“{visible(name['text'], 120)}” ({visible(name['source'], 60)}{score})"
 
 
 def card_of(evidence: Mapping[str, Any] | None, latent: int) -> Card | None:
