@@ -14,6 +14,7 @@ import pandas as pd
 from mosaic_sae.errors import StoreError
 from mosaic_sae.report.names import method_name, present, role_of
 from mosaic_sae.report.transfer_words import verdicts
+from mosaic_sae.transfer.translated import parse_language, translation_modes
 
 METHOD = ["representation", "classifier"]
 _MOST_LATENTS = 8
@@ -77,6 +78,17 @@ class SharePoint:
 
 
 @dataclass(frozen=True)
+class ModeLine:
+    """One method on texts of one language with labels of another."""
+
+    source: str
+    language: str
+    method: str
+    scores: dict[str, tuple[float, float, float]]
+    """By mode: macro F1 and its interval."""
+
+
+@dataclass(frozen=True)
 class ShiftLine:
     """A latent that is among the strongest of some domain's probe, in every domain."""
 
@@ -85,8 +97,10 @@ class ShiftLine:
     kind: str
     trained: list[str]
     """Languages whose probes have it among their strongest."""
-    densities: dict[str, tuple[float, float, bool]]
-    """By domain: density in the class, in the rest, and whether that marks the class."""
+    shares: dict[str, tuple[float, float, bool]]
+    """By domain: share of the class's texts in which it stands out, of the others, and whether that marks the class."""
+    weights: dict[str, float]
+    """By domain whose own probe reads the same SAE: its weight for the class there; 0 = not used."""
     texts: dict[str, str]
     """By domain: the text in which it is strongest."""
 
@@ -102,6 +116,8 @@ class Transfer:
     verdicts: list[str]
     matrices: list[Matrix]
     outcomes: list[Outcome]
+    modes: list[ModeLine]
+    """Empty where nothing was translated."""
     by_layer: list[Outcome]
     curve: list[SharePoint]
     kinds: list[tuple[str, dict[str, int]]]
@@ -137,9 +153,17 @@ def _read(path: Path) -> pd.DataFrame | None:
 
 
 def _transfer(dataset: str, family: str, by: str, cells: pd.DataFrame, shift: pd.DataFrame | None) -> Transfer:
+    everything = cells[(cells["selection"] == "chosen") & (cells["share"] == 1)]
+    shown = everything[[role_of(name) != "control" for name in everything["representation"]]]
+    # Means over domains are over the languages as they were written; translations have a table of their own.
+    cells = cells[
+        [
+            not (parse_language(train) or parse_language(test))
+            for train, test in zip(cells["train_domain"], cells["test_domain"], strict=True)
+        ]
+    ]
     chosen = cells[cells["selection"] == "chosen"]
     whole = chosen[chosen["share"] == 1]
-    shown = whole[[role_of(name) != "control" for name in whole["representation"]]]
     low, high = shown["macro_f1"].min(), shown["macro_f1"].max()
     sizes = sorted(set(whole["n_train"]))
     return Transfer(
@@ -149,6 +173,7 @@ def _transfer(dataset: str, family: str, by: str, cells: pd.DataFrame, shift: pd
         verdicts=verdicts(whole),
         matrices=[_matrix(method_name(*method), part, low, high) for method, part in _by_method(shown)],
         outcomes=[_outcome(method_name(*method), role_of(method[0]), part) for method, part in _by_method(whole)],
+        modes=_modes(shown),
         by_layer=_by_layer(cells[(cells["selection"] == "layer") & (cells["share"] == 1)]),
         curve=_curve(chosen),
         kinds=[] if shift is None else _kinds(shift),
@@ -204,6 +229,15 @@ def _outcome(method: str, role: str, cells: pd.DataFrame, layer: float = float("
     )
 
 
+def _modes(cells: pd.DataFrame) -> list[ModeLine]:
+    lines: dict[tuple[str, str, str], ModeLine] = {}
+    for row in translation_modes(cells):
+        method = method_name(row["representation"], row["classifier"])
+        line = lines.setdefault((row["source"], row["language"], method), ModeLine(row["source"], row["language"], method, {}))
+        line.scores[row["mode"]] = (row["macro_f1"], row["macro_f1_low"], row["macro_f1_high"])
+    return [lines[key] for key in sorted(lines, key=lambda key: key[:2])]
+
+
 def _by_layer(cells: pd.DataFrame) -> list[Outcome]:
     """One line for each method, model and layer; a single model is not named."""
     several = cells["model"].nunique() > 1
@@ -244,9 +278,10 @@ def _lines(shift: pd.DataFrame) -> list[ShiftLine]:
             trained = sorted(set(rows["train_domain"]))
             one = rows[rows["train_domain"] == rows.sort_values("strength", ascending=False, kind="stable")["train_domain"].iloc[0]]
             records = one.sort_values("domain").to_dict("records")
-            densities = {row["domain"]: (row["density_class"], row["density_rest"], bool(row["marks_class"])) for row in records}
+            shares = {row["domain"]: (row["high_class"], row["high_rest"], bool(row["marks_class"])) for row in records}
             texts = {row["domain"]: row["strongest_text"] for row in records if present(row["strongest_text"])}
-            line = ShiftLine(int(str(latent)), str(label), kind, trained, densities, texts)
+            weights = {row["domain"]: float(row["weight_here"]) for row in records if present(row["weight_here"])}
+            line = ShiftLine(int(str(latent)), str(label), kind, trained, shares, weights, texts)
             found.append((-len(trained), -rows["strength"].max(), line))
         lines += [line for *_, line in sorted(found, key=lambda item: item[:2])[:_MOST_LATENTS]]
     return lines
