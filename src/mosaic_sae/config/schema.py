@@ -77,6 +77,9 @@ class Tokens(Block):
     """Tokens from one window to the next; null = half of max_length. A token counts in the window with most text before it."""
     max_norm: Annotated[float, Field(gt=0)] | Literal["auto"] | None = "auto"
     """Tokens with a larger activation norm do not count (massive activations); auto = the limit stored with the SAE, null = none."""
+    pool: Literal["auto", "image", "text", "all"] = "auto"
+    """model_type vlm: which tokens of a row with a picture count: its image tokens, those of its text or prompt, or both; auto = the
+    image tokens. Of a row without a picture the text's tokens count; image does not go with such rows."""
 
 
 class Chat(Block):
@@ -157,6 +160,8 @@ class ModelEntry(Block):
     """Precision of the weights: none = settings.dtype; 8bit and 4bit need a CUDA GPU and bitsandbytes, and change the numbers."""
     chat: Chat = Chat()
     """Chat template; SAEs trained on plain text fit plain text best."""
+    prompt: str = ""
+    """model_type vlm: text put after the picture of a row that has no text of its own ("describe en")."""
     sae: SaeBlock | None = None
     """Where the SAEs are; needed unless the model is one with a known public release."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mosaic_sae.config.schema import Experiment
 from mosaic_sae.fingerprint import fingerprint
+from mosaic_sae.models.hook_points import VISION_TOWER
 from mosaic_sae.pipeline.layout import point_folder
 from mosaic_sae.pipeline.readable import part_it_reads
 from mosaic_sae.pipeline.readings import ModelReadings, Reading, StorePlaces
@@ -91,6 +92,10 @@ class PointMaker:
                     if name in self._params.baselines:
                         source = Source("dense", dense.folder, dense.fingerprint, name.removeprefix("dense_"))
                         points.append(self._point(split, name, "logistic", source, model, Reading(hook_point, "", None)))  # type: ignore[arg-type]
+            if VISION_TOWER in places.dense:
+                tower = places.dense[VISION_TOWER]
+                source = Source("dense", tower.folder, tower.fingerprint, "mean")
+                points.append(self._point(split, "vision_tower", "logistic", source, model))
         return points
 
     def _point(
