@@ -95,7 +95,7 @@ def test_names_are_fetched_batch_by_batch():
             return 200, gzip.compress(json.dumps(batches[parts.path.lstrip("/")]).encode())
         assert query["prefix"] == [f"v1/{SOURCE}/explanations/"]
         page = 1 if "continuation-token" in query else 0
-        keys = [[*batches][0], f"v1/{SOURCE}/explanations/"] if page == 0 else [*batches][1:]
+        keys = [next(iter(batches)), f"v1/{SOURCE}/explanations/"] if page == 0 else [*batches][1:]
         more = "" if page else "<NextContinuationToken>a+b/c=</NextContinuationToken>"
         listed = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in keys)
         return 200, f'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{listed}{more}</ListBucketResult>'.encode()

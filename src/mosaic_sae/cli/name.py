@@ -26,9 +26,9 @@ def command(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the first request.")] = False,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
-    """Name a run's latents with a language model, from the texts on which they fire.
+    """Let a language model name the latents of a run.
 
-    Parts of your texts are sent to the endpoint. What it takes is shown before it starts. Answers are kept, so that a second call
+    It reads the texts on which they fire: parts of your texts are sent to the endpoint. What it takes is shown before it starts. Answers are kept, so that a second call
     asks only what is new. The names appear in the app, the report and 'mosaic show', with the model as their source and a score: the
     balanced accuracy with which the model, knowing the name alone, tells other texts in which the latent fires from texts in which it does
     not (0.5 = guessing).
