@@ -28,10 +28,10 @@ def command(
 ) -> None:
     """Let a language model name the latents of a run.
 
-    It reads the texts on which they fire: parts of your texts are sent to the endpoint. What it takes is shown before it starts. Answers are kept, so that a second call
-    asks only what is new. The names appear in the app, the report and 'mosaic show', with the model as their source and a score: the
-    balanced accuracy with which the model, knowing the name alone, tells other texts in which the latent fires from texts in which it does
-    not (0.5 = guessing).
+    It reads the texts on which they fire: parts of your texts are sent to the endpoint. What it takes is shown before it starts.
+    Answers are kept, so that a second call asks only what is new. The names appear in the app, the report and 'mosaic show', with the
+    model as their source and a score: the balanced accuracy with which the model, knowing the name alone, tells other texts in which
+    the latent fires from texts in which it does not (0.5 = guessing).
     """
     from mosaic_sae.cli.places import find_run
     from mosaic_sae.explain.cards import visible
