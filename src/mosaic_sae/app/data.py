@@ -15,6 +15,8 @@ import pandas as pd
 
 from mosaic_sae import fsio
 from mosaic_sae.explain.cards import evidence_path
+from mosaic_sae.explain.evidence import read_evidence
+from mosaic_sae.explain.names import KINDS, merge_names, names_file, with_names
 from mosaic_sae.report import tables
 from mosaic_sae.report.facts import Failed, failed_points, status_of
 
@@ -123,9 +125,13 @@ class Library:
         return None
 
     def evidence(self, base: Path, point: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Evidence that belongs to a point; None when none was collected."""
+        """Saved cards that belong to a point, with their names; None when none were saved."""
         path = evidence_path(base, point)
-        return self._read(path, fsio.read_json) if path else None
+        evidence = self._read(path, read_evidence) if path else None
+        if evidence is None:
+            return None
+        files = (names_file(base, evidence["sae"], kind) for kind in KINDS)
+        return with_names(evidence, merge_names(self._read(path, fsio.read_json) for path in files if path.is_file()))
 
     def _point(self, base: Path, path: Path) -> dict[str, Any] | None:
         # A table could name any path; only files below the folder of results are read.

@@ -14,7 +14,7 @@ Pooling = Annotated[int | str, AfterValidator(canonical_pooling)]
 Baseline = Literal["majority", "shuffled_labels", "tfidf", "pixels", "dense_mean", "dense_last", "dense_max", "vision_tower", "random_sae"]
 
 
-_RESERVED = ("points", "evidence", "splits")
+_RESERVED = ("points", "evidence", "splits", "names")
 
 
 def _device(name: str) -> str:
@@ -139,6 +139,25 @@ class SaeBlock(Block):
         return self
 
 
+class Names(Block):
+    """Names of the latents of an entry's SAEs. ``{layer}`` and ``{width}`` are filled in. They change no number."""
+
+    file: str | None = None
+    """JSON, JSON Lines or CSV (also .gz) of index and text, or a Neuronpedia export, file or folder."""
+    neuronpedia: str | None = None
+    """MODEL/SOURCE as in Neuronpedia's addresses, e.g. "gemma-2-2b/{layer}-gemmascope-res-16k"; names link there."""
+    fetch: bool = False
+    """Whether to download the names of ``neuronpedia`` once; they are kept beside the results."""
+
+    @model_validator(mode="after")
+    def _names_come_from_somewhere(self) -> Names:
+        if not (self.file or self.fetch):
+            raise ValueError("name a file, or set fetch: true with neuronpedia")
+        if self.fetch and not self.neuronpedia:
+            raise ValueError("fetch needs neuronpedia, MODEL/SOURCE as in the site's addresses")
+        return self
+
+
 class ModelEntry(Block):
     """One model and the SAEs to read it with."""
 
@@ -164,6 +183,8 @@ class ModelEntry(Block):
     """model_type vlm: text put after the picture of a row that has no text of its own ("describe en")."""
     sae: SaeBlock | None = None
     """Where the SAEs are; needed unless the model is one with a known public release."""
+    names: Names | None = None
+    """Names of the SAEs' latents, shown beside the latents with their source."""
 
     @model_validator(mode="after")
     def _widths_fill_the_path(self) -> ModelEntry:

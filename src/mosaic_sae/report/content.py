@@ -13,6 +13,7 @@ import pandas as pd
 from mosaic_sae import fsio
 from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import Card, card_of, evidence_path, summary
+from mosaic_sae.explain.evidence import evidence_of
 from mosaic_sae.report import tables
 from mosaic_sae.report.facts import domain_splits
 from mosaic_sae.report.rules import Rule, tree_rules
@@ -144,10 +145,10 @@ def _section(base: Path, frame: pd.DataFrame, dataset: str, split: str, known: d
 
 def _evidence(base: Path, point: Mapping[str, Any] | None, known: dict[Path, Any]) -> Any:
     path = evidence_path(base, point) if point else None
-    if path is None:
+    if point is None or path is None:
         return None
     if path not in known:
-        known[path] = fsio.read_json(path)
+        known[path] = evidence_of(base, point)
     return known[path]
 
 
