@@ -116,9 +116,16 @@ def test_hostile_names_are_shown_as_text(folder) -> None:
         "weight": 1.0,
         "kind": "shared",
     }
-    line |= {"domain": HOSTILE, "density_class": 0.5, "density_rest": 0.1, "marks_class": True, "strongest_text": HOSTILE}
+    line |= {"domain": HOSTILE, "high_class": 0.5, "high_rest": 0.1, "marks_class": True, "weight_here": 0.25, "strongest_text": HOSTILE}
     cells = [cell("sae", one, two, 0.5, -0.3, share=share) for one in ("a", HOSTILE) for two in ("a", HOSTILE) for share in (0.5, 1.0)]
-    silent = line | {"domain": "a", "density_class": np.nan, "density_rest": 0.0, "marks_class": False, "strongest_text": None}
+    silent = line | {
+        "domain": "a",
+        "high_class": np.nan,
+        "high_rest": 0.0,
+        "marks_class": False,
+        "weight_here": np.nan,
+        "strongest_text": None,
+    }
     content = Content({"name": "r", "status": "done", "points": {}}, [], read_transfer(folder(cells, [line, silent])), 4)
     page, markdown = html_report(content), markdown_report(content)
     assert content.transfers[0].latents[0].texts == {HOSTILE: HOSTILE}

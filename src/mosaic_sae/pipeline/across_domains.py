@@ -18,14 +18,17 @@ from mosaic_sae.report.tables import FAMILY, mark_chosen, read_results
 from mosaic_sae.sources.all_splits import NamedSplit
 from mosaic_sae.sources.base import Examples
 from mosaic_sae.sources.domains import row_domains
+from mosaic_sae.sources.images import thumbnail
+from mosaic_sae.sources.units import duplicate_units
 from mosaic_sae.store.reader import LatentStore
 from mosaic_sae.transfer.matrix import Trained, transfer_cells
 from mosaic_sae.transfer.shift import DomainProbe, latent_shift
+from mosaic_sae.transfer.translated import parse_language, translation_modes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TRANSFER, LATENT_SHIFT = "transfer.parquet", "latent_shift.parquet"
+TRANSFER, LATENT_SHIFT, MODES = "transfer.parquet", "latent_shift.parquet", "translation_modes.parquet"
 _KEPT = ("split", "representation", "classifier", "model", "layer", "sae", "pooling", "binarise", "n_train", "cv_macro_f1", "path")
 _N_TOP = 5
 _SHOWN = 200
@@ -34,20 +37,24 @@ _NOT_COMPARED = ("shuffled_labels",)
 
 
 def write_transfer(experiment: Experiment, work: Work, run_folder: Path) -> None:
-    """Write ``transfer.parquet`` and ``latent_shift.parquet``, or remove old ones when no such split was evaluated."""
+    """Write ``transfer.parquet``, ``latent_shift.parquet`` and ``translation_modes.parquet``, or remove old ones without content."""
     import pandas as pd
 
     results = run_folder / "results.parquet"
     frame = read_results(results) if results.is_file() else None
     cells: list[dict[str, Any]] = []
     shifts: list[dict[str, Any]] = []
+    modes: list[dict[str, Any]] = []
     for _, examples in work.datasets if frame is not None else []:
         for family in _families(work.splits[examples.name]):
             points = frame[(frame["dataset"] == examples.name) & frame["split"].isin(family.splits)]  # type: ignore[index]
             about = {"dataset": examples.name, "family": family.label, "by": family.by}
-            cells += [about | row for row in _matrix(experiment, examples, points, family)]
+            found = list(_matrix(experiment, examples, points, family))
+            whole = pd.DataFrame([row for row in found if row["selection"] == "chosen" and row["share"] == 1])
+            cells += [about | row for row in found]
+            modes += [about | row for row in (translation_modes(whole) if len(whole) else [])]
             shifts += [about | row for row in _shift(experiment, work, examples, points, family)]
-    for name, rows in ((TRANSFER, cells), (LATENT_SHIFT, shifts)):
+    for name, rows in ((TRANSFER, cells), (LATENT_SHIFT, shifts), (MODES, modes)):
         path, table = run_folder / name, pd.DataFrame(rows)
         if rows:
             write_with(path, lambda temporary, table=table: table.to_parquet(temporary, index=False))  # type: ignore[misc]
@@ -107,12 +114,15 @@ def _cells(
 
 def _shift(experiment: Experiment, work: Work, examples: Examples, points: pd.DataFrame, family: _Family) -> Iterator[dict[str, Any]]:
     """Yield where the strongest latents of each domain's CV-chosen logistic probe are active."""
-    whole = {name: split for name, split in family.splits.items() if split.share == 1}
+    # Translations are no languages of their own: they would count as places where a latent carries over.
+    whole = {name: split for name, split in family.splits.items() if split.share == 1 and not parse_language(split.domain or "")}
     wanted = points["chosen"].astype(bool) & (points["representation"] == "sae") & (points["classifier"] == "logistic")
     points = points[wanted & points["split"].isin(whole)]
-    rows = next((split.rows.test for split in whole.values() if not isinstance(split.rows, MosaicError)), None)
-    if points.empty or rows is None:
+    tested = next((split.rows.test for split in whole.values() if not isinstance(split.rows, MosaicError)), None)
+    if points.empty or tested is None:
         return
+    domains = row_domains(examples, family.by)
+    rows = [row for row in tested if not parse_language(domains[row])]
     pooled: dict[tuple[Path, str], Any] = {}
     probes = []
     for point in points.to_dict("records"):
@@ -126,10 +136,16 @@ def _shift(experiment: Experiment, work: Work, examples: Examples, points: pd.Da
         coefficients = load_coefficients(experiment.settings.base_classify_dir / point["path"] / COEFFICIENTS)
         probes.append(DomainProbe(domain, pooled[store], threshold, coefficients, f"{point['model']}, {point['sae']}"))
     read = {probe.domain: point for probe, point in zip(probes, points.to_dict("records"), strict=True)}
-    domains = row_domains(examples, family.by)
-    for line in latent_shift(probes, [examples.labels[row] for row in rows], [domains[row] for row in rows], _N_TOP):
+    units = duplicate_units(examples)
+    labels, spoken, bound = ([values[row] for row in rows] for values in (examples.labels, domains, units))
+    for line in latent_shift(probes, labels, spoken, bound, _N_TOP):
         values = asdict(line)
         strongest = values.pop("strongest")
-        text = None if strongest is None else examples.texts[rows[strongest]][:_SHOWN]
+        shown = {"strongest_text": None, "strongest_picture": None} if strongest is None else _shown(examples, rows[strongest])
         point = read[line.train_domain]
-        yield {name: point[name] for name in ("model", "layer", "sae", "pooling", "binarise", "path")} | values | {"strongest_text": text}
+        yield {name: point[name] for name in ("model", "layer", "sae", "pooling", "binarise", "path")} | values | shown
+
+
+def _shown(examples: Examples, row: int) -> dict[str, str | None]:
+    picture = examples.pictures[row] if examples.pictures else None
+    return {"strongest_text": examples.texts[row][:_SHOWN] or None, "strongest_picture": thumbnail(picture) if picture else None}

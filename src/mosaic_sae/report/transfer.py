@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 
 from mosaic_sae.errors import StoreError
+from mosaic_sae.report.modality_words import modality_verdicts
 from mosaic_sae.report.names import method_name, present, role_of
 from mosaic_sae.report.transfer_words import verdicts
+from mosaic_sae.transfer.translated import parse_language, translation_modes
 
 METHOD = ["representation", "classifier"]
 _MOST_LATENTS = 8
@@ -77,6 +79,17 @@ class SharePoint:
 
 
 @dataclass(frozen=True)
+class ModeLine:
+    """One method on texts of one language with labels of another."""
+
+    source: str
+    language: str
+    method: str
+    scores: dict[str, tuple[float, float, float]]
+    """By mode: macro F1 and its interval."""
+
+
+@dataclass(frozen=True)
 class ShiftLine:
     """A latent that is among the strongest of some domain's probe, in every domain."""
 
@@ -85,10 +98,14 @@ class ShiftLine:
     kind: str
     trained: list[str]
     """Languages whose probes have it among their strongest."""
-    densities: dict[str, tuple[float, float, bool]]
-    """By domain: density in the class, in the rest, and whether that marks the class."""
+    shares: dict[str, tuple[float, float, bool]]
+    """By domain: share of the class's texts in which it stands out, of the others, and whether that marks the class."""
+    weights: dict[str, float]
+    """By domain whose own probe reads the same SAE: its weight for the class there; 0 = not used."""
     texts: dict[str, str]
     """By domain: the text in which it is strongest."""
+    pictures: dict[str, str]
+    """By domain: the picture in which it is strongest, as a data address; none for texts."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +119,8 @@ class Transfer:
     verdicts: list[str]
     matrices: list[Matrix]
     outcomes: list[Outcome]
+    modes: list[ModeLine]
+    """Empty where nothing was translated."""
     by_layer: list[Outcome]
     curve: list[SharePoint]
     kinds: list[tuple[str, dict[str, int]]]
@@ -137,18 +156,29 @@ def _read(path: Path) -> pd.DataFrame | None:
 
 
 def _transfer(dataset: str, family: str, by: str, cells: pd.DataFrame, shift: pd.DataFrame | None) -> Transfer:
+    everything = cells[(cells["selection"] == "chosen") & (cells["share"] == 1)]
+    shown = everything[[role_of(name) != "control" for name in everything["representation"]]]
+    # Means over domains are over the languages as they were written; translations have a table of their own.
+    cells = cells[
+        [
+            not (parse_language(train) or parse_language(test))
+            for train, test in zip(cells["train_domain"], cells["test_domain"], strict=True)
+        ]
+    ]
     chosen = cells[cells["selection"] == "chosen"]
     whole = chosen[chosen["share"] == 1]
-    shown = whole[[role_of(name) != "control" for name in whole["representation"]]]
+    # Across modality, a method may have no cell for what it cannot read.
+    tests = sorted(set(shown["test_domain"]))
     low, high = shown["macro_f1"].min(), shown["macro_f1"].max()
     sizes = sorted(set(whole["n_train"]))
     return Transfer(
         dataset=dataset,
         family=family,
         by=by,
-        verdicts=verdicts(whole),
-        matrices=[_matrix(method_name(*method), part, low, high) for method, part in _by_method(shown)],
+        verdicts=modality_verdicts(whole) if by == "modality" else verdicts(whole),
+        matrices=[_matrix(method_name(*method), part, low, high, tests) for method, part in _by_method(shown)],
         outcomes=[_outcome(method_name(*method), role_of(method[0]), part) for method, part in _by_method(whole)],
+        modes=_modes(shown),
         by_layer=_by_layer(cells[(cells["selection"] == "layer") & (cells["share"] == 1)]),
         curve=_curve(chosen),
         kinds=[] if shift is None else _kinds(shift),
@@ -164,8 +194,7 @@ def _by_method(cells: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]
     return sorted(parts, key=lambda item: _ORDER[role_of(item[0][0])])
 
 
-def _matrix(method: str, cells: pd.DataFrame, low: float, high: float) -> Matrix:
-    tests = sorted(set(cells["test_domain"]))
+def _matrix(method: str, cells: pd.DataFrame, low: float, high: float, tests: list[str]) -> Matrix:
     rows = []
     for domain in sorted(set(cells["train_domain"])):
         part = {row["test_domain"]: row for row in cells[cells["train_domain"] == domain].to_dict("records")}
@@ -202,6 +231,15 @@ def _outcome(method: str, role: str, cells: pd.DataFrame, layer: float = float("
         n_clear=int((gaps["gap_high"] < 0).sum()),
         n_pairs=len(gaps),
     )
+
+
+def _modes(cells: pd.DataFrame) -> list[ModeLine]:
+    lines: dict[tuple[str, str, str], ModeLine] = {}
+    for row in translation_modes(cells):
+        method = method_name(row["representation"], row["classifier"])
+        line = lines.setdefault((row["source"], row["language"], method), ModeLine(row["source"], row["language"], method, {}))
+        line.scores[row["mode"]] = (row["macro_f1"], row["macro_f1_low"], row["macro_f1_high"])
+    return [lines[key] for key in sorted(lines, key=lambda key: key[:2])]
 
 
 def _by_layer(cells: pd.DataFrame) -> list[Outcome]:
@@ -244,9 +282,11 @@ def _lines(shift: pd.DataFrame) -> list[ShiftLine]:
             trained = sorted(set(rows["train_domain"]))
             one = rows[rows["train_domain"] == rows.sort_values("strength", ascending=False, kind="stable")["train_domain"].iloc[0]]
             records = one.sort_values("domain").to_dict("records")
-            densities = {row["domain"]: (row["density_class"], row["density_rest"], bool(row["marks_class"])) for row in records}
+            shares = {row["domain"]: (row["high_class"], row["high_rest"], bool(row["marks_class"])) for row in records}
             texts = {row["domain"]: row["strongest_text"] for row in records if present(row["strongest_text"])}
-            line = ShiftLine(int(str(latent)), str(label), kind, trained, densities, texts)
+            weights = {row["domain"]: float(row["weight_here"]) for row in records if present(row["weight_here"])}
+            pictures = {row["domain"]: row["strongest_picture"] for row in records if present(row.get("strongest_picture"))}
+            line = ShiftLine(int(str(latent)), str(label), kind, trained, shares, weights, texts, pictures)
             found.append((-len(trained), -rows["strength"].max(), line))
         lines += [line for *_, line in sorted(found, key=lambda item: item[:2])[:_MOST_LATENTS]]
     return lines

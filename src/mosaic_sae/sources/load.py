@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from mosaic_sae.config.schema import DatasetEntry
-from mosaic_sae.errors import SourceError
+from mosaic_sae.errors import SourceError, nearest
 from mosaic_sae.sources.base import Examples, Table
 from mosaic_sae.sources.hub import read_hub
 from mosaic_sae.sources.image_folder import is_image_folder, read_image_folder
@@ -78,3 +78,29 @@ def _no_such_file(name: str, path: Path) -> str:
     if close:
         return f"{message} Did you mean '{folder / close[0]}'?"
     return f"{message} Files there that could be read: {', '.join(files[:10]) or 'none'}."
+
+
+def read_columns(name: str, wanted: dict[str, str | None]) -> Table:
+    """Read a packaged dataset or a file as a raw table, and check that it has the columns wanted.
+
+    Args:
+        name: "packaged/NAME" or a path.
+        wanted: by the key that names it, the column; None = not wanted.
+
+    Raises:
+        SourceError: there is no such table, a column is missing, or rows of a file cannot be read.
+    """
+    path = Path(name).expanduser()
+    if not name.startswith(PREFIX) and not path.is_file():
+        raise SourceError(_no_such_file(name, path))
+    table = read_packaged(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else read_table(path)
+    if table.malformed:
+        raise SourceError(f"'{name}': {len(table.malformed):,} rows cannot be read; the first: {table.malformed[0].reason}. Mend the file.")
+    problems = [
+        f"{key} names '{column}', which is no column.{nearest(column, table.names)}"
+        for key, column in wanted.items()
+        if column is not None and column not in table.names
+    ]
+    if problems:
+        raise SourceError(f"'{name}': {' '.join(problems)} Columns: {', '.join(table.names) or 'none'}.")
+    return table
