@@ -137,8 +137,11 @@ def read_transfer(run_folder: Path) -> list[Transfer]:
         StoreError: a table cannot be read.
     """
     cells, shifts = (_read(run_folder / f"{name}.parquet") for name in ("transfer", "latent_shift"))
-    if cells is None:
-        return []
+    return [] if cells is None else transfers(cells, shifts)
+
+
+def transfers(cells: pd.DataFrame, shifts: pd.DataFrame | None) -> list[Transfer]:
+    """Sum up the two tables, one ``Transfer`` for each split of kind language or modality."""
     found = []
     for (dataset, family, by), part in cells.groupby(["dataset", "family", "by"], sort=False):
         shift = None if shifts is None else shifts[(shifts["dataset"] == dataset) & (shifts["family"] == family)]
