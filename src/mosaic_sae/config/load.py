@@ -1,4 +1,4 @@
-"""From a file name (or a preset's name) and overrides to a valid :class:`Experiment` or :class:`SaeRecipe`."""
+"""From a file name (or a preset's name) and overrides to a valid :class:`Experiment`, :class:`SaeRecipe` or :class:`Behaviour`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mosaic_sae.config import lines
+from mosaic_sae.config.behaviour import Behaviour
 from mosaic_sae.config.describe import closest
 from mosaic_sae.config.poolings import canonical_pooling
 from mosaic_sae.config.presets import preset_names, preset_path
@@ -55,6 +56,15 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> SaeReci
         ConfigError: as for :func:`load_experiment`.
     """
     return read_yaml(_existing(path, []), SaeRecipe, overrides or []).value
+
+
+def load_behaviour(path: str | Path, overrides: list[str] | None = None) -> Behaviour:
+    """Read what a model is asked.
+
+    Raises:
+        ConfigError: as for :func:`load_experiment`.
+    """
+    return read_yaml(_existing(path, []), Behaviour, overrides or []).value
 
 
 def to_yaml(experiment: Experiment) -> str:

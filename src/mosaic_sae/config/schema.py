@@ -23,6 +23,9 @@ def _device(name: str) -> str:
     return name
 
 
+Device = Annotated[str, AfterValidator(_device)]
+
+
 class Block(BaseModel):
     """Base of every block: immutable, and an unknown key is an error."""
 
@@ -52,7 +55,7 @@ class Settings(Block):
     """Exported as CUDA_VISIBLE_DEVICES before the model loads."""
     seed: int = 42
     """Seed of sampling, splits, cross-validation, bootstrap and controls."""
-    device: Annotated[str, AfterValidator(_device)] = "auto"
+    device: Device = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of the model pass; auto = bfloat16 where the processor computes in it, else float32. SAEs encode in float32."""

@@ -51,13 +51,14 @@ class ChatFrame:
         return encoded.input_ids, own
 
 
-def chat_frame(tokenizer: Any, system: str | None, name: str) -> ChatFrame:
+def chat_frame(tokenizer: Any, system: str | None, name: str, asks_for_reply: bool = False) -> ChatFrame:
     """Render the model's own template once, with a mark in the place of the text.
 
     Args:
         tokenizer: the model's tokenizer.
         system: text of the system turn; None = no system turn (some templates then write one of their own).
         name: of the model, for messages.
+        asks_for_reply: whether the turn of the model is opened after the text.
 
     Raises:
         ModelError: the model has no template, or the template refuses the turns or changes the text.
@@ -73,9 +74,12 @@ def chat_frame(tokenizer: Any, system: str | None, name: str) -> ChatFrame:
     def render(text: str) -> str:
         turns = [{"role": "system", "content": system}] if system is not None else []
         try:
-            rendered = tokenizer.apply_chat_template([*turns, {"role": "user", "content": text}], tokenize=False)
+            turns.append({"role": "user", "content": text})
+            rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=asks_for_reply)
         except (TemplateError, ValueError, TypeError) as error:
-            raise ModelError(f"The chat template of {name} refuses {'a system turn and ' if turns else ''}a user turn: {error}.") from error
+            raise ModelError(
+                f"The chat template of {name} refuses {'a system turn and ' if len(turns) > 1 else ''}a user turn: {error}."
+            ) from error
         if not isinstance(rendered, str) or rendered.count(_MARK) != 1:
             raise ModelError(f"The chat template of {name} does not keep the text as it is. Use chat: {{template: none}}.")
         return rendered

@@ -37,7 +37,7 @@ def make_examples(table: Table, entry: DatasetEntry, seed: int) -> Examples:
     def optional(name: str | None) -> list[str] | None:
         return None if name is None else [cell or "" for cell in column(name)]
 
-    texts = _texts(parts, table.n_rows, column)
+    texts = fill_template(parts, table.n_rows, column)
     labels = [None if label is None else label.strip() for label in column(entry.label_field)]
     if not table.typed:
         labels = whole_number_labels(labels)
@@ -87,9 +87,18 @@ def _template_parts(entry: DatasetEntry) -> list[tuple[str, str | None]]:
         return [("", entry.text_field)]
     if not entry.template:
         raise SourceError(f"dataset '{entry.name}': only texts can be read so far; name text_field or template beside image_field.")
-    shown = f"dataset '{entry.name}': template {entry.template!r}"
+    return template_parts(entry.template, f"dataset '{entry.name}'")
+
+
+def template_parts(template: str, where: str) -> list[tuple[str, str | None]]:
+    """Take a template apart: (text before, column) pairs; the column is None after the last one.
+
+    Raises:
+        SourceError: a brace stands alone, a column has a format, or there is no column.
+    """
+    shown = f"{where}: template {template!r}"
     try:
-        parsed = list(string.Formatter().parse(entry.template))
+        parsed = list(string.Formatter().parse(template))
     except ValueError as error:
         raise SourceError(f"{shown}: {error}. Write a column as {{name}}, and a brace itself as {{{{ or }}}}.") from error
     if any(spec or conversion for _, _, spec, conversion in parsed) or any(name == "" for _, name, _, _ in parsed):
@@ -99,7 +108,8 @@ def _template_parts(entry: DatasetEntry) -> list[tuple[str, str | None]]:
     return [(before, name) for before, name, _, _ in parsed]
 
 
-def _texts(parts: list[tuple[str, str | None]], n_rows: int, column: Any) -> list[str]:
+def fill_template(parts: list[tuple[str, str | None]], n_rows: int, column: Any) -> list[str]:
+    """Return the text of each row; ``column`` gives the cells of a named one."""
     filled: list[list[str]] = [[] for _ in range(n_rows)]
     blank = [True] * n_rows
     for before, name in parts:
