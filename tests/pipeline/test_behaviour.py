@@ -1,8 +1,6 @@
 """Asking a tiny model: from a csv to answers and back, resumed, judged, and never silent about a row."""
 
 import json
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -21,8 +19,11 @@ from mosaic_sae.pipeline.behaviour import ask_model
 from mosaic_sae.store.answers import AnswerLog
 
 CHOICES = ["cake", "nice garden", "bad poison bomb"]
-ROWS = [{"id": f"q{i}", "text": text, "first": CHOICES[i % 3], "second": CHOICES[(i + 1) % 3], "right": "B", "topic": i % 2}
-        for i, text in enumerate(["how to make a", "the", "a nice . the bad", "garden alpha", "beta beta beta gamma delta how to", "make"])]  # fmt: skip
+TEXTS = ["how to make a", "the", "a nice . the bad", "garden alpha", "beta beta beta gamma delta how to", "make"]
+ROWS = [
+    {"id": f"q{i}", "text": text, "first": CHOICES[i % 3], "second": CHOICES[(i + 1) % 3], "right": "B", "topic": i % 2}
+    for i, text in enumerate(TEXTS)
+]
 
 
 def config(folder: Path, model: Path, rows: list[dict[str, Any]] | None = None, ask: dict[str, Any] | None = None, **more: Any) -> Any:
@@ -94,19 +95,26 @@ def test_only_what_is_missing_is_asked(tiny_model: Path, tmp_path: Path, asked: 
     pd.testing.assert_frame_equal(again[:6], whole)
 
 
-def test_a_killed_process_loses_only_what_it_was_asking(tiny_model: Path, tmp_path: Path, asked: list[int]) -> None:
-    config(tmp_path, tiny_model)
-    code = (
-        "import os, sys\nfrom mosaic_sae.config.load import load_behaviour\nfrom mosaic_sae.models.causal import CausalModel\n"
-        "from mosaic_sae.pipeline.behaviour import ask_model\noriginal, calls = CausalModel.choice_log_probs, []\n"
-        "def dies(self, *given):\n    calls.append(1)\n    if len(calls) == 3:\n        os.kill(os.getpid(), 9)\n"
-        "    return original(self, *given)\n"
-        "CausalModel.choice_log_probs = dies\nask_model(load_behaviour(sys.argv[1]))\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "ask.yaml")], check=False)
-    assert ended.returncode == -9 and not (tmp_path / "out" / "tiny.parquet").exists()
-    ask_model(load_behaviour(tmp_path / "ask.yaml"))
-    assert asked == [2]
+def test_an_interruption_loses_only_what_was_being_asked(
+    tiny_model: Path, tmp_path: Path, asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = CausalModel.choice_log_probs
+
+    def interrupted(self, *given):
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return original(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CausalModel, "choice_log_probs", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ask_model(config(tmp_path, tiny_model))
+    assert not (tmp_path / "out" / "tiny.parquet").exists()
+    # What is on disk is whole while the process is alive: nothing has to be written at its end.
+    (log,) = (tmp_path / "out" / "answers").glob("*.jsonl")
+    assert len(log.read_text().splitlines()) == 4
+    ask_model(config(tmp_path, tiny_model))
+    assert asked == [2, 2, 2]
 
 
 def test_open_answers_are_generated_and_graded(tiny_model: Path, tmp_path: Path, asked: list[int]) -> None:
@@ -114,7 +122,6 @@ def test_open_answers_are_generated_and_graded(tiny_model: Path, tmp_path: Path,
     ids = torch.tensor([[1, *tokenizer("how to").input_ids]])
     greedy = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=4, do_sample=False)[0, ids.shape[1] :]
     said = tokenizer.decode(greedy, skip_special_tokens=True)
-    first = said.split()[0]
     rows = [{"id": "a", "text": "how to", "right": said.upper()}, {"id": "b", "text": "how to", "right": "something else"}]
     ask = {"kind": "open", "answer_field": "right", "max_new_tokens": 4, "stop": ["\n"], "grade": {"kind": "exact"}}
     questions = {"name": str(tmp_path / "questions.csv"), "template": "{text}", "id_field": "id"}
@@ -125,10 +132,10 @@ def test_open_answers_are_generated_and_graded(tiny_model: Path, tmp_path: Path,
         logits = model(torch.cat([ids[0], greedy])[None]).logits[0, ids.shape[1] - 1 : -1].log_softmax(-1)
     likely = logits.gather(-1, greedy[:, None]).mean().exp().item()
     assert table["confidence"].tolist() == pytest.approx([likely, likely], abs=1e-4)
-    ask["stop"] = [said.split()[1]]
-    rows[1]["right"] = first
+    letter = said[-1]
+    ask |= {"stop": [letter], "answer_field": None, "grade": {"kind": "regex", "pattern": f"^[^{letter}]*$"}}
     stopped = pd.read_parquet(ask_model(config(tmp_path, tiny_model, rows, ask, questions=questions)))
-    assert stopped["response"].tolist() == [first, first] and stopped["correct"].tolist() == ["wrong", "correct"]
+    assert stopped["response"].tolist() == [said[: said.index(letter)].strip()] * 2 and stopped["correct"].tolist() == ["correct"] * 2
 
 
 @pytest.mark.parametrize(
@@ -162,7 +169,13 @@ def test_no_row_is_lost_in_silence(tiny_model: Path, tmp_path: Path, change: dic
 )
 def test_choices_and_answers_come_in_several_forms(tiny_model: Path, tmp_path: Path, ask: dict[str, Any], wanted: list[str]) -> None:
     lists = [["cake", "garden"], ["cake", "how", "bomb"]]
-    table = pd.DataFrame({"text": ["how to", "make a"], "flag": [True, False], "listed": lists, "number": [1, 3], "said": ["garden", "cake"]})
+    table = pd.DataFrame({
+        "text": ["how to", "make a"],
+        "flag": [True, False],
+        "listed": lists,
+        "number": [1, 3],
+        "said": ["garden", "cake"],
+    })
     table.to_parquet(tmp_path / "questions.parquet")
     questions = {"name": str(tmp_path / "questions.parquet"), "template": "{text}"}
     path = ask_model(config(tmp_path, tiny_model, ask={"kind": "multiple_choice", **ask}, questions=questions))
@@ -220,10 +233,10 @@ def test_another_model_judges(tiny_model: Path, tmp_path: Path, judge, monkeypat
     assert "secret" not in "".join(file.read_text() for file in (tmp_path / "out").rglob("*.json*"))
     (tmp_path / "judge.txt").write_text("{question} {response} Response: again")
     mood["code"] = 401
-    with pytest.raises(ModelError, match="answered 401.*MY_KEY"):
+    with pytest.raises(ModelError, match=r"answered 401.*MY_KEY"):
         ask_model(wanted)
     offline = grade | {"base_url": "http://127.0.0.1:9"}
-    with pytest.raises(ModelError, match="127.0.0.1:9/chat/completions cannot be reached"):
+    with pytest.raises(ModelError, match=r"127.0.0.1:9/chat/completions cannot be reached"):
         ask_model(config(tmp_path, tiny_model, rows, {"kind": "open", "answer_field": "right", "grade": offline}, questions=questions))
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from mosaic_sae.config.poolings import canonical_pooling
 
 Pooling = Annotated[int | str, AfterValidator(canonical_pooling)]
-Baseline = Literal["majority", "shuffled_labels", "tfidf", "dense_mean", "dense_last", "dense_max", "random_sae"]
+Baseline = Literal["majority", "shuffled_labels", "tfidf", "dense_mean", "dense_last", "dense_max", "columns", "random_sae"]
 
 
 _RESERVED = ("points", "evidence", "splits")
@@ -245,6 +245,8 @@ class DatasetEntry(Block):
     """Column with the language."""
     split_field: str | None = None
     """Column that says train or test, for splits of kind column and, when named, of kind language."""
+    numeric_fields: list[str] = []
+    """Columns of numbers for the baseline columns, each alone and all together ([n_characters, confidence])."""
     max_rows: Annotated[int, Field(ge=2)] | None = None
     """Keep this many rows, sampled by seed, stratified by label."""
     on_bad_rows: Literal["error", "skip"] = "error"
@@ -307,6 +309,22 @@ class ClassificationParams(Block):
         return list(dict.fromkeys(pairs))
 
 
+class ModelPair(Block):
+    """A classifier of one model, tested on the features of another one that is read with the same SAE."""
+
+    train: str
+    """Name of the model whose classifiers are taken."""
+    test: str
+    """Name of the model that they are tested on; its entry has the same layers and the same sae: block."""
+
+
+class Transfer(Block):
+    """Transfer that needs more than the splits of a dataset."""
+
+    models: list[ModelPair] = []
+    """Pairs of models, such as a base model and its instruct version."""
+
+
 class Experiment(Block):
     """A whole configuration file."""
 
@@ -322,11 +340,30 @@ class Experiment(Block):
     """Labelled datasets."""
     classification_params: ClassificationParams = ClassificationParams()
     """Poolings, thresholds, classifiers, baselines."""
+    transfer: Transfer = Transfer()
+    """Transfer across models. Transfer across languages is a kind of split."""
+
+    @model_validator(mode="after")
+    def _pairs_name_models(self) -> Experiment:
+        names = [entry.name for entry in self.models]
+        for place, pair in enumerate(self.transfer.models):
+            for key, name in (("train", pair.train), ("test", pair.test)):
+                if name not in names:
+                    raise ValueError(f"transfer.models.{place}.{key}: '{name}' is not in models: {', '.join(names)}")
+            if pair.train == pair.test:
+                raise ValueError(f"transfer.models.{place}: train and test are both '{pair.train}'; that is the model's own score")
+        return self
 
     @model_validator(mode="after")
     def _windows_hold_no_template(self) -> Experiment:
         if self.tokens.long_texts == "window" and any(entry.chat.template == "model" for entry in self.models):
             raise ValueError("tokens.long_texts: window and models.chat.template: model exclude each other; use long_texts: truncate")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_there(self) -> Experiment:
+        if "columns" in self.classification_params.baselines and not any(entry.numeric_fields for entry in self.datasets):
+            raise ValueError("classification_params.baselines: columns needs numeric_fields in a dataset: the columns of numbers to use")
         return self
 
     @model_validator(mode="after")

@@ -90,9 +90,7 @@ def _made(path: Path) -> Path:
     return path
 
 
-def _prompts(
-    config: Behaviour, questions: Sequence[Question], located: LocatedModel, tokenizer: Any
-) -> tuple[list[Prompt], list[Skipped]]:
+def _prompts(config: Behaviour, questions: Sequence[Question], located: LocatedModel, tokenizer: Any) -> tuple[list[Prompt], list[Skipped]]:
     """Tokenise the questions; what is longer than the model reads is left out and listed, never cut."""
     chat = chat_frame(tokenizer, config.system, located.name, asks_for_reply=True) if config.chat_template == "model" else None
     bos = {"always": True, "never": False, "auto": None}[config.prepend_bos]

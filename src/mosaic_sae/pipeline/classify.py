@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class Labelled:
     units: list[str]
     splits: dict[str, Split | MosaicError]
     """By name; an error is raised where a point needs that split."""
+    numbers: dict[str, list[float]] = field(default_factory=dict)
+    """Columns of numbers."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,8 @@ def _features(task: _Task) -> Any:
         return task.data.texts
     if source.kind == "none":
         return np.zeros((len(task.data.ids), 1), dtype=np.float32)
+    if source.kind == "columns":
+        return np.column_stack([task.data.numbers[name] for name in source.columns]).astype(np.float32)
     assert source.folder is not None and source.pooling is not None
     if source.kind == "dense":
         return DenseStore(source.folder).load(source.pooling)

@@ -21,6 +21,7 @@ from mosaic_sae.fsio import read_json, write_json, write_text
 from mosaic_sae.log import format_seconds, log_file
 from mosaic_sae.pipeline import provenance
 from mosaic_sae.pipeline.across_languages import write_transfer
+from mosaic_sae.pipeline.across_models import write_model_transfer
 from mosaic_sae.pipeline.classify import Failure, Labelled, classify
 from mosaic_sae.pipeline.extract import extract as extract_stores
 from mosaic_sae.pipeline.fit_check import read_check
@@ -157,6 +158,7 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
     record.time("evidence", started)
     started = time.monotonic()
     write_transfer(experiment, work, record.folder)
+    write_model_transfer(experiment, work, record.folder)
     record.time("transfer", started)
     record.write(status="done", finished=_now())
     started = time.monotonic()
@@ -204,7 +206,7 @@ def _labelled(experiment: Experiment, examples: Any, splits: list[NamedSplit]) -
             sides = {name: [examples.ids[row] for row in rows] for name, rows in (("train", split.rows.train), ("test", split.rows.test))}
             write_json(path, {"dataset": examples.name, "split": split.spec.model_dump(), "notes": split.rows.notes, **sides})
     rows = {split.name: split.rows for split in splits}
-    return Labelled(examples.name, examples.ids, examples.texts, examples.labels, duplicate_units(examples), rows)
+    return Labelled(examples.name, examples.ids, examples.texts, examples.labels, duplicate_units(examples), rows, examples.numbers)
 
 
 def _manifests(pairing: Pairing) -> dict[str, Any]:

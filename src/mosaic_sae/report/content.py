@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import Card, card_of, evidence_path, summary
 from mosaic_sae.report import tables
 from mosaic_sae.report.facts import language_splits
+from mosaic_sae.report.model_transfer import ModelTransfer, read_model_transfer
 from mosaic_sae.report.rules import Rule, tree_rules
 from mosaic_sae.report.transfer import Transfer, read_transfer
 from mosaic_sae.report.verdict import Verdict, verdict
@@ -83,6 +84,7 @@ class Content:
     transfers: list[Transfer]
     """One for each dataset with a split of kind language, whose many splits are no sections of their own."""
     n_points: int
+    across_models: list[ModelTransfer] = field(default_factory=list)
 
 
 def read_run(run_folder: Path) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def gather(run_folder: Path) -> Content:
     of_languages = language_splits(run)
     single = [pair for pair in tables.sections(frame) if pair not in of_languages]
     sections = [_section(base, frame, dataset, split, evidence) for dataset, split in single]
-    return Content(run, sections, read_transfer(run_folder), len(frame))
+    return Content(run, sections, read_transfer(run_folder), len(frame), read_model_transfer(run_folder))
 
 
 def _section(base: Path, frame: pd.DataFrame, dataset: str, split: str, known: dict[Path, Any]) -> Section:

@@ -14,6 +14,7 @@ REPRESENTATIONS = {
     "dense_last": "Last hidden state",
     "dense_max": "Max hidden state",
     "tfidf": "TF-IDF",
+    "columns": "All columns",
     "majority": "Majority class",
     "shuffled_labels": "Shuffled labels",
 }

@@ -59,6 +59,7 @@ class Examples:
         fingerprint: Hash of all of the above except the name, in row order; the same for every file format.
         skipped: Rows left out by ``on_bad_rows: skip``.
         provenance: Kind of source, revision or SHA-256, licence, row counts.
+        numbers: Columns of numbers, float64 [n_rows] each; no text depends on them, so the fingerprint leaves them out.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Examples:
     fingerprint: str
     skipped: list[Skipped]
     provenance: dict[str, Any]
+    numbers: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def classes(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from mosaic_sae.config.schema import DatasetEntry
 from mosaic_sae.errors import SourceError, nearest
 from mosaic_sae.sources.base import Examples, Skipped, Table, content_fingerprint
-from mosaic_sae.sources.cells import is_blank, is_valid_unicode, to_texts, whole_number_labels
+from mosaic_sae.sources.cells import is_blank, is_valid_unicode, to_numbers, to_texts, whole_number_labels
 from mosaic_sae.sources.sampling import sample_rows
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,9 @@ def make_examples(table: Table, entry: DatasetEntry, seed: int) -> Examples:
     row_names = [str(number) for number in numbers]
     ids = row_names if entry.id_field is None else [cell or "" for cell in column(entry.id_field)]
 
-    bad = _bad_rows(ids, texts, labels)
+    numbers_of = {name: to_numbers(table.load(name)) for name in entry.numeric_fields}
+
+    bad = _bad_rows(ids, texts, labels, numbers_of)
     skipped = table.malformed + [Skipped(ids[row] or f"row {row_names[row]}", reason) for row, reason in bad.items()]
     if skipped and entry.on_bad_rows == "error":
         raise SourceError(_bad_rows_message(entry, skipped))
@@ -78,7 +80,8 @@ def make_examples(table: Table, entry: DatasetEntry, seed: int) -> Examples:
         "max_rows": entry.max_rows,
     }
     mark = content_fingerprint(content | {f"field:{name}": cells for name, cells in fields.items()})
-    return Examples(entry.name, **content, fields=fields, fingerprint=mark, skipped=skipped, provenance=provenance)
+    kept_numbers = {name: keep(cells) for name, cells in numbers_of.items()}
+    return Examples(entry.name, **content, fields=fields, fingerprint=mark, skipped=skipped, provenance=provenance, numbers=kept_numbers)
 
 
 def _template_parts(entry: DatasetEntry) -> list[tuple[str, str | None]]:
@@ -126,6 +129,7 @@ def _check_columns(table: Table, entry: DatasetEntry, text_columns: list[str]) -
         "template" if entry.template else "text_field": text_columns,
         **{key: [getattr(entry, key)] for key in ("label_field", "id_field", "group_field", "language_field", "split_field")},
         "splits.field": [split.field for split in entry.splits],
+        "numeric_fields": [*entry.numeric_fields],
     }
     problems = [
         f"{key} names '{name}', which is no column.{nearest(name, table.names)}"
@@ -138,7 +142,7 @@ def _check_columns(table: Table, entry: DatasetEntry, text_columns: list[str]) -
         raise SourceError(f"dataset '{entry.name}': {' '.join(problems)} Columns: {columns}.")
 
 
-def _bad_rows(ids: list[str], texts: list[str], labels: list[str | None]) -> dict[int, str]:
+def _bad_rows(ids: list[str], texts: list[str], labels: list[str | None], numbers: dict[str, list[float | None]]) -> dict[int, str]:
     """Return the reason for each bad row; of rows with one id the first good one is good."""
     bad: dict[int, str] = {}
     seen: set[str] = set()
@@ -151,6 +155,8 @@ def _bad_rows(ids: list[str], texts: list[str], labels: list[str | None]) -> dic
             bad[row] = "missing id"
         elif not (is_valid_unicode(text) and is_valid_unicode(label or "") and is_valid_unicode(name)):
             bad[row] = "not valid Unicode"
+        elif lacking := [column for column, cells in numbers.items() if cells[row] is None]:
+            bad[row] = f"no number in '{lacking[0]}'"
         elif name in seen:
             bad[row] = "duplicate id"
         else:
