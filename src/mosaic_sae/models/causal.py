@@ -80,19 +80,21 @@ class CausalModel:
             rows = [(row, choice) for row, of_row in enumerate(choices) for choice in of_row]
             owner = torch.tensor([row for row, _ in rows], device=self.device)
             totals = firsts[owner, torch.tensor([choice[0] for _, choice in rows], device=self.device)]
-            longest = max(len(choice) for _, choice in rows)
-            if longest > 1:
+            longer = [number for number, (_, choice) in enumerate(rows) if len(choice) > 1]
+            if longer:
                 # The last token of a choice predicts nothing that is asked for.
-                inputs = self._right_padded([choice[:-1] for _, choice in rows])
-                targets = self._right_padded([choice[1:] for _, choice in rows])
-                counted = self._right_padded([[1] * (len(choice) - 1) for _, choice in rows])
-                cache.batch_select_indices(owner)
+                inputs = self._right_padded([rows[number][1][:-1] for number in longer])
+                targets = self._right_padded([rows[number][1][1:] for number in longer])
+                counted = self._right_padded([[1] * (len(rows[number][1]) - 1) for number in longer])
+                which = torch.tensor(longer, device=self.device)
+                cache.batch_select_indices(owner[which])
+                before = mask[owner[which]]
                 # Of what is padding only its own row's padding could see anything: attention is causal.
-                seen = torch.cat([mask[owner], torch.ones_like(inputs)], dim=1)
-                places = mask[owner].sum(-1, keepdim=True) + torch.arange(inputs.shape[1], device=self.device)
+                seen = torch.cat([before, torch.ones_like(inputs)], dim=1)
+                places = before.sum(-1, keepdim=True) + torch.arange(inputs.shape[1], device=self.device)
                 output = self._run(inputs, seen, places, **{self._cache: cache})
                 steps = output.logits.float().log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-                totals = totals + (steps * counted).sum(-1)
+                totals = totals.index_add(0, which, (steps * counted).sum(-1))
             values = _finite(totals, self.name)
         found: list[list[float]] = [[] for _ in prompts]
         for (row, _), value in zip(rows, values, strict=True):
