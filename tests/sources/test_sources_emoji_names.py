@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mosaic_sae.config.schema import SplitSpec
+from mosaic_sae.config.dataset_entry import SplitSpec
 from mosaic_sae.fsio import sha256_file
 from mosaic_sae.sources import packaged
 from mosaic_sae.sources.domains import domain_splits
