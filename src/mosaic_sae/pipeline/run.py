@@ -17,6 +17,7 @@ from mosaic_sae.config.load import Loaded
 from mosaic_sae.config.schema import Experiment
 from mosaic_sae.errors import MosaicError, StoreError
 from mosaic_sae.explain.evidence import write_evidence
+from mosaic_sae.explain.stores import Stores, write_stores
 from mosaic_sae.fsio import read_json, write_json, write_text
 from mosaic_sae.log import format_seconds, log_file
 from mosaic_sae.pipeline import provenance
@@ -33,6 +34,7 @@ from mosaic_sae.report.write import write_report
 from mosaic_sae.sources.all_splits import NamedSplit
 from mosaic_sae.sources.units import duplicate_units
 from mosaic_sae.store.format import read_manifest
+from mosaic_sae.store.pieces import write_pieces
 from mosaic_sae.store.reader import LatentStore, TokenStore
 
 logger = logging.getLogger(__name__)
@@ -259,9 +261,14 @@ def _dataset_facts(examples: Any, data: Labelled, work: Work) -> dict[str, Any]:
 
 
 def _collect_evidence(experiment: Experiment, work: Work) -> None:
-    """Gather what the latents fire on that some probe or tree of this run uses."""
+    """Gather what the latents fire on that some probe or tree of this run uses, and what explanations of single examples read."""
+    base = experiment.settings.base_classify_dir
     for pairing in work.pairings:
+        stores = pairing.places
+        write_pieces(stores.tokens.folder, pairing.model.tokenizer)
         for reading in pairing.model.readings:
+            place = stores.latents[reading.name]
+            write_stores(base, place.fingerprint, Stores(place.folder, stores.tokens.folder, stores.examples))
             done = [
                 point
                 for point in pairing.points
@@ -270,9 +277,8 @@ def _collect_evidence(experiment: Experiment, work: Work) -> None:
             latents = {latent for point in done for latent in _latents_shown(point)}
             if not latents:
                 continue
-            place = pairing.places.latents[reading.name]
-            path = evidence_path(experiment.settings.base_classify_dir, place.fingerprint)
-            tokens = TokenStore(pairing.places.tokens.folder, pairing.model.tokenizer)
+            path = evidence_path(base, place.fingerprint)
+            tokens = TokenStore(stores.tokens.folder)
             write_evidence(path, LatentStore(place.folder), tokens, pairing.examples, latents)
 
 
