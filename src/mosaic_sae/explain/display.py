@@ -4,25 +4,48 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mosaic_sae.explain.cards import visible
 from mosaic_sae.explain.explanation import Explanation, LatentPart, Step
 
-CSS = Path(__file__).with_name("explanation.css")
+CSS = Path(__file__).with_name("view.css")
 SHOWN = 8
 """Latents shown before the rest is summed up."""
 
 
 def notebook_html(explanation: Explanation) -> str:
     """Return the explanation with its style, for a notebook's output cell."""
-    return f"<style>{CSS.read_text(encoding='utf-8')}</style>{explanation_html(explanation)}"
+    return styled(explanation_html(explanation))
+
+
+def styled(fragment: str) -> str:
+    """Put the style of ``mosaic-view`` in front of a fragment."""
+    return f"<style>{CSS.read_text(encoding='utf-8')}</style>{fragment}"
+
+
+def table_html(caption: str, head: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out a table.
+
+    Args:
+        caption: HTML.
+        head: titles, and whether the column holds numbers.
+        rows: cells as HTML; the first is the row's header.
+    """
+    classes = [' class="num"' if is_number else "" for _, is_number in head]
+    titles = "".join(f'<th scope="col"{name}>{html.escape(title)}</th>' for (title, _), name in zip(head, classes, strict=True))
+    lines = []
+    for first, *cells in rows:
+        rest = "".join(f"<td{name}>{cell}</td>" for name, cell in zip(classes[1:], cells, strict=True))
+        lines.append(f'<tr><th scope="row">{first}</th>{rest}</tr>')
+    return f'<table class="parts"><caption>{caption}</caption><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
 
 def explanation_html(explanation: Explanation, shown: int = SHOWN) -> str:
-    """Return the explanation as one ``<div class="mosaic-explanation">``; the page brings the style."""
+    """Return the explanation as one ``<div class="mosaic-view">``; the page brings the style."""
     return "".join([
-        '<div class="mosaic-explanation">',
+        '<div class="mosaic-view">',
         f"<p>{headline(explanation)}</p>",
         tokens_html(explanation),
         _path(explanation),

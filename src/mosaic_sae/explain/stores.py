@@ -84,6 +84,12 @@ def find_stores(base: Path, point: Mapping[str, Any]) -> Stores:
     return stores
 
 
+def has_example(path: Path, example: str) -> bool:
+    """Whether the parquet file of examples holds this id."""
+    ids = _ids(path, path.stat().st_mtime_ns)
+    return pc.index(ids, pa.scalar(example, ids.type)).as_py() >= 0
+
+
 def _path(base: Path, fingerprint: str) -> Path:
     return base / "stores" / f"{fingerprint}.json"
 

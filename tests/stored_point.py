@@ -15,6 +15,7 @@ from mosaic_sae.explain.stores import Stores, write_stores
 from mosaic_sae.features.binarise import binarise
 from mosaic_sae.features.pooling import pool_store
 from mosaic_sae.fsio import write_json
+from mosaic_sae.pipeline.results import write_results
 from mosaic_sae.probes.evaluate import evaluate
 from mosaic_sae.probes.save import load_classifier, save_probe
 from mosaic_sae.sources.splits import Split
@@ -101,6 +102,7 @@ def make_point(
     penalty: str = "l2",
     n_classes: int = 2,
     n: int = 80,
+    fingerprint: str = "0123456789abcdef",
 ) -> StoredPoint:
     """Fit and save one point below ``tmp/results``; its stores lie in ``tmp/stores``."""
     stores, labels, tokens = make_stores(tmp / "stores", n, n_classes)
@@ -112,7 +114,7 @@ def make_point(
     params = ClassificationParams(cv_folds=3, n_bootstrap=100, penalties=[penalty], c_values=[1.0])
     ids, units = [f"e<{i}>" for i in range(n)], [f"u{i}" for i in range(n)]
     result = evaluate(features, split, labels, units, ids, classifier, params, 3, 0)
-    folder = base / "points" / f"{classifier}-0123456789abcdef"
+    folder = base / "points" / f"{classifier}-{fingerprint}"
     save_probe(result, folder, ids, units)
     key = {
         "representation": "sae",
@@ -127,6 +129,19 @@ def make_point(
         "dataset": "d<i>",
         "split": "random",
     }
-    header = {"schema": 1, "fingerprint": "0123456789abcdef", "key": key, "provenance": {"latent_store": LATENTS}}
+    header = {"schema": 1, "fingerprint": fingerprint, "key": key, "provenance": {"latent_store": LATENTS}}
     write_json(folder / "point.json", header | result.to_point())
     return StoredPoint(base, folder, features, load_classifier(folder / "classifier.skops"), labels, split, tokens)
+
+
+def make_run(stored: list[StoredPoint], name: str = "toy") -> Path:
+    """Write the folder of a run that lists these points, all of one folder of results."""
+    base = stored[0].base
+    write_results([point.folder for point in stored], base, base / name, 100, 0)
+    size = len(stored[0].labels)
+    sizes = {"train": len(stored[0].split.train), "test": len(stored[0].split.test), "notes": {}}
+    about = {"name": "d<i>", "rows": size, "skipped": 0, "classes": {}, "splits": {"random": sizes}}
+    content = {"schema": 1, "name": name, "status": "done", "started": "2026-11-25T19:00:00+00:00", "finished": "2026-11-25T19:01:00+00:00"}
+    more = {"points": {"done": len(stored), "skipped": 0, "failed": []}, "datasets": [about], "models": [], "versions": {}, "git": None}
+    write_json(base / name / "run.json", content | more)
+    return base / name
