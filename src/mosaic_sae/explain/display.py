@@ -13,6 +13,8 @@ from mosaic_sae.explain.explanation import Explanation, LatentPart, Step
 CSS = Path(__file__).with_name("view.css")
 SHOWN = 8
 """Latents shown before the rest is summed up."""
+MOST_TOKENS = 400
+"""Tokens shown of a longer text, around those that carry most."""
 
 
 def notebook_html(explanation: Explanation) -> str:
@@ -78,9 +80,11 @@ def headline(explanation: Explanation) -> str:
 
 def tokens_html(explanation: Explanation) -> str:
     """Return the text with each token shaded by what it carries: plain for the class, underlined against it."""
-    largest = max((abs(token.contribution) for token in explanation.tokens), default=0.0) or 1.0
-    parts = []
-    for token in explanation.tokens:
+    tokens = explanation.tokens
+    largest = max((abs(token.contribution) for token in tokens), default=0.0) or 1.0
+    start = shown_from(explanation)
+    parts = ["… "] if start else []
+    for token in tokens[start : start + MOST_TOKENS]:
         piece = html.escape(visible(token.piece))
         # The root keeps weak tokens visible beside one strong one.
         percent = round(100 * math.sqrt(abs(token.contribution) / largest))
@@ -91,7 +95,17 @@ def tokens_html(explanation: Explanation) -> str:
             parts.append(f'<span class="{side}" style="--a:{percent}" title="{signed(token.contribution, 3)}">{piece}</span>')
         else:
             parts.append(piece)
+    if start + MOST_TOKENS < len(tokens):
+        parts.append(" …")
     return f'<span class="spoken" dir="auto">{"".join(parts)}</span>'
+
+
+def shown_from(explanation: Explanation) -> int:
+    """Return the first token shown: 0 unless the text is long, else such that the token that carries most stands in the middle."""
+    carried = [abs(token.contribution) for token in explanation.tokens]
+    if len(carried) <= MOST_TOKENS:
+        return 0
+    return max(0, min(carried.index(max(carried)) - MOST_TOKENS // 2, len(carried) - MOST_TOKENS))
 
 
 def _latents(explanation: Explanation, shown: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,13 @@ def _features(row: TokenLatents, key: Mapping[str, Any]) -> Features:
 
 def _words(base: Path, point: Mapping[str, Any]) -> Callable[[int], str]:
     path = evidence_path(base, point)
-    evidence = read_json(path) if path else None
+    evidence = _evidence(path, path.stat().st_mtime_ns) if path else None
     return lambda latent: summary(card_of(evidence, latent))
+
+
+@lru_cache(maxsize=4)
+def _evidence(path: Path, version: int) -> Any:  # noqa: ARG001
+    return read_json(path)
 
 
 def _tree_contributions(tree: TreeDecision, features: Features, target: int) -> tuple[np.ndarray, np.ndarray, float]:
