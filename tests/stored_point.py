@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mosaic_sae.config.schema import ClassificationParams
-from mosaic_sae.explain.stores import Stores, write_stores
+from mosaic_sae.explain.evidence import VERSION, StorePaths
 from mosaic_sae.features.binarise import binarise
 from mosaic_sae.features.pooling import pool_store
 from mosaic_sae.fsio import write_json
@@ -19,20 +20,13 @@ from mosaic_sae.pipeline.results import write_results
 from mosaic_sae.probes.evaluate import evaluate
 from mosaic_sae.probes.save import load_classifier, save_probe
 from mosaic_sae.sources.splits import Split
-from mosaic_sae.store.pieces import write_pieces
-from mosaic_sae.store.reader import LatentStore
+from mosaic_sae.store.by_latent import write_by_latent
+from mosaic_sae.store.reader import LatentStore, TokenStore
 from mosaic_sae.store.writer import StoreWriter
 
 WORDS = ["<s>", " the", " bomb", " cake", " big", " red", "<b>", " &", "\u202e", " שלום", "👩", "\n"]
 D_SAE, SHARD = 24, 16
 LATENTS, TOKENS = "a" * 16, "b" * 16
-
-
-class Tokenizer:
-    """Decodes ids of ``WORDS``."""
-
-    def decode(self, ids: list[int]) -> str:
-        return "".join(WORDS[i] for i in ids)
 
 
 @dataclass
@@ -46,9 +40,10 @@ class StoredPoint:
     labels: list[str]
     split: Split
     tokens: list[list[int]]
+    stores: StorePaths
 
 
-def make_stores(folder: Path, n: int, n_classes: int, seed: int = 0) -> tuple[Stores, list[str], list[list[int]]]:
+def make_stores(folder: Path, n: int, n_classes: int, seed: int = 0) -> tuple[StorePaths, list[str], list[list[int]]]:
     """Texts of 0 to 9 counted tokens after a "<s>" that does not count; class c makes latent 3 + c fire loudly."""
     rng = np.random.default_rng(seed)
     classes = rng.permutation(np.arange(n) % n_classes)
@@ -83,7 +78,9 @@ def make_stores(folder: Path, n: int, n_classes: int, seed: int = 0) -> tuple[St
         all_ids += ids
     latents.finish()
     tokens.finish()
-    write_pieces(folder / "tokens", Tokenizer())
+    token_store = TokenStore(folder / "tokens")
+    token_store.write_pieces(lambda ids: "".join(WORDS[i] for i in ids))
+    write_by_latent(LatentStore(folder / "latents"), token_store)
     table = pa.table({
         "id": [f"e<{i}>" for i in range(n)],
         "text": ["".join(WORDS[t] for t in row[1:]) for row in all_ids],
@@ -91,7 +88,14 @@ def make_stores(folder: Path, n: int, n_classes: int, seed: int = 0) -> tuple[St
         "language": ["xx"] * n,
     })
     pq.write_table(table, folder / "examples.parquet", row_group_size=10)
-    return Stores(folder / "latents", folder / "tokens", folder / "examples.parquet"), labels, all_ids
+    return StorePaths(folder / "latents", folder / "tokens", folder / "examples.parquet"), labels, all_ids
+
+
+def write_cards(base: Path, stores: StorePaths, cards: dict[str, Any]) -> None:
+    """Write the file of saved cards."""
+    paths = {name: os.path.relpath(path, base) for name, path in vars(stores).items()}
+    about = {"version": VERSION, "store": LATENTS, "d_sae": D_SAE, "sae": "toy", "dataset": "d<i>"}
+    write_json(base / "evidence" / f"{LATENTS}.json", about | {"paths": paths, "latents": cards})
 
 
 def make_point(
@@ -107,7 +111,7 @@ def make_point(
     """Fit and save one point below ``tmp/results``; its stores lie in ``tmp/stores``."""
     stores, labels, tokens = make_stores(tmp / "stores", n, n_classes)
     base = tmp / "results"
-    write_stores(base, LATENTS, stores)
+    write_cards(base, stores, {})
     features = binarise(pool_store(LatentStore(stores.latents), pooling), threshold)
     order = np.random.default_rng(1).permutation(n)
     split = Split("random", np.sort(order[: n // 2]), np.sort(order[n // 2 :]))
@@ -131,7 +135,7 @@ def make_point(
     }
     header = {"schema": 1, "fingerprint": fingerprint, "key": key, "provenance": {"latent_store": LATENTS}}
     write_json(folder / "point.json", header | result.to_point())
-    return StoredPoint(base, folder, features, load_classifier(folder / "classifier.skops"), labels, split, tokens)
+    return StoredPoint(base, folder, features, load_classifier(folder / "classifier.skops"), labels, split, tokens, stores)
 
 
 def make_run(stored: list[StoredPoint], name: str = "toy") -> Path:

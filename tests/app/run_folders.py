@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mosaic_sae import fsio
+from mosaic_sae.explain.counts import token_label
+from mosaic_sae.explain.evidence import VERSION
 from mosaic_sae.fingerprint import fingerprint
 from mosaic_sae.report.tables import COLUMNS, mark_chosen, reference_probe
 
@@ -261,17 +263,48 @@ def _evidence(dataset, classes, hostile, rng):
             if at + 1 < len(parts):
                 acts[at + 1] = round(acts[at] / 3, 2)
             row_id = HOSTILE[1] if hostile else f"{dataset}-{latent}-{place}"
-            shown.append({"id": row_id, "label": label, "value": acts[at], "pieces": parts, "acts": acts, "at": at, "cut": [False, False]})
+            shown.append({
+                "id": row_id,
+                "label": label,
+                "language": None,
+                "value": acts[at],
+                "pieces": parts,
+                "acts": acts,
+                "at": at,
+                "cut": [False, False],
+            })
         high = float(rng.uniform(0.2, 0.6))
+        by_class = dict(zip(classes, [0.02, high] if latent % 2 else [high, 0.01], strict=True))
         cards[str(latent)] = {
+            "latent": latent,
+            "label": token_label(pieces),
+            "n_tokens": 212,
+            "n_examples": 147,
             "density_tokens": 0.0123,
             "density_examples": 0.081,
-            "by_class": dict(zip(classes, [0.02, high] if latent % 2 else [high, 0.01], strict=True)),
+            "by_class": by_class,
+            "by_language": {},
             "max": 24.0,
+            "histogram": {"max": 24.0, "counts": [120, 40, 20, 10, 8, 5, 3, 2, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1]},
             "top_tokens": [{"piece": piece, "count": 90 - 12 * place, "mean": 9.5 - place} for place, piece in enumerate(pieces)],
-            "examples": shown,
+            "examples": shown[:3],
+            "random_examples": [{**shown[3], "quantile": [0.25, 0.5]}],
+            "nearest": {
+                "decoder": [{"latent": 77, "similarity": 0.41}],
+                "co_activation": [{"latent": 2207, "similarity": 0.18}],
+            },
         }
-    return {"sae": SAE, "dataset": dataset, "store": fingerprint(dataset), "latents": cards}
+    paths = {name: f"../activations/{name}" for name in ("latents", "tokens", "examples")}
+    return {
+        "version": VERSION,
+        "sae": SAE,
+        "dataset": dataset,
+        "store": fingerprint(dataset),
+        "d_sae": 4608,
+        "rows": 1814,
+        "paths": paths,
+        "latents": cards,
+    }
 
 
 def _run(name, status, datasets, n_points, hostile):

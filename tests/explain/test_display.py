@@ -5,11 +5,9 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from pathlib import Path
 
-from stored_point import LATENTS, make_point
-
-from mosaic_sae import fsio
 from mosaic_sae.explain.display import explanation_html
 from mosaic_sae.explain.example import explain_example
+from stored_point import make_point, write_cards
 
 
 class Tags(HTMLParser):
@@ -35,7 +33,7 @@ def test_text_from_the_data_stays_text(tmp_path: Path) -> None:
     # Pieces, ids, labels and top tokens hold markup, a direction override, an emoji and right-to-left letters.
     stored = make_point(tmp_path)
     card = {"top_tokens": [{"piece": "<script>alert(1)</script>"}]}
-    fsio.write_json(stored.base / "evidence" / f"{LATENTS}.json", {"latents": {str(i): card for i in range(24)}})
+    write_cards(stored.base, stored.stores, {str(i): card for i in range(24)})
     allowed = {"div", "p", "bdi", "strong", "span", "table", "caption", "thead", "tbody", "tr", "th", "td", "i", "ol", "li"}
     seen = ""
     for row in range(20):

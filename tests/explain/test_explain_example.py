@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from stored_point import D_SAE, WORDS, StoredPoint, make_point
 
 from mosaic_sae import fsio
 from mosaic_sae.errors import MosaicError, StoreError
 from mosaic_sae.explain.example import explain_example
+from stored_point import D_SAE, LATENTS, WORDS, StoredPoint, make_point
 
 GRID = [
     ("logistic", "sum", None, "l2", 2),
@@ -157,8 +157,15 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     (tmp_path / "stores").rename(tmp_path / "elsewhere")
     with pytest.raises(StoreError, match=r"are not there now\. Move them back"):
         explain_example(stored.base, stored.folder, 0)
+    (stored.base / "evidence" / f"{LATENTS}.json").unlink()
+    with pytest.raises(StoreError, match=r"holds no cards of the latents of point 0123456789abcdef\. Run the experiment again"):
+        explain_example(stored.base, stored.folder, 0)
+    point = fsio.read_json(stored.folder / "point.json")
+    fsio.write_json(stored.folder / "point.json", point | {"key": point["key"] | {"representation": "random_sae"}})
+    with pytest.raises(MosaicError, match="is on a random SAE, of which no cards are kept"):
+        explain_example(stored.base, stored.folder, 0)
     fsio.write_json(stored.folder / "point.json", fsio.read_json(stored.folder / "point.json") | {"provenance": {}})
-    with pytest.raises(MosaicError, match=r"0123456789abcdef \(sae\) keeps no latents"):
+    with pytest.raises(MosaicError, match=r"0123456789abcdef \(random_sae\) keeps no latents"):
         explain_example(stored.base, stored.folder, 0)
 
 

@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 
 import mosaic_sae
-from mosaic_sae import fsio
 from mosaic_sae.errors import MosaicError, StoreError
 from mosaic_sae.explain.example import explain_example
 from mosaic_sae.report.opened_run import Run
-from stored_point import LATENTS, StoredPoint, make_point, make_run
+from stored_point import StoredPoint, make_point, make_run, write_cards
 
 CARD = {
     "top_tokens": [{"piece": " <b>", "count": 3, "mean": 1.5}],
@@ -37,7 +36,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredPoint:
 @pytest.fixture(scope="module")
 def run(stored: StoredPoint) -> Run:
     tree = make_point(stored.base.parent, "tree", fingerprint="fedcba9876543210")
-    fsio.write_json(stored.base / "evidence" / f"{LATENTS}.json", {"latents": {"3": CARD, "4": CARD}})
+    write_cards(stored.base, stored.stores, {"3": CARD, "4": CARD})
     return mosaic_sae.open_run(make_run([stored, tree]))
 
 
@@ -60,6 +59,12 @@ def test_explanations_of_the_best_and_of_any_point(run: Run, stored: StoredPoint
     assert run.explain("e<9>", "fe").path
 
 
+def test_a_latent_without_a_saved_card_gets_one_from_the_stores(run: Run, stored: StoredPoint) -> None:
+    fires = stored.features[:, [7]].toarray()[:, 0] > 0
+    assert run.latent(7).card["n_examples"] == fires.sum()
+    assert run.latent(3).card == CARD | {"name": None}
+
+
 def test_what_does_not_exist_is_said(run: Run, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is not a run folder"):
         mosaic_sae.open_run(tmp_path)
@@ -71,8 +76,8 @@ def test_what_does_not_exist_is_said(run: Run, tmp_path: Path) -> None:
         run.point(dataset="x")
     with pytest.raises(MosaicError, match=r"no example 'e' in the datasets of the run toy \(d<i>\)"):
         run.explain("e")
-    with pytest.raises(MosaicError, match="No evidence was collected for latent 7 of toy"):
-        run.latent(7)
+    with pytest.raises(MosaicError, match="24"):
+        run.latent(24)
 
 
 def test_everything_shows_itself_and_text_stays_text(run: Run) -> None:

@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 from mosaic_sae.errors import ProbeError, StoreError, unknown_name
 from mosaic_sae.explain.cards import card_of, evidence_path, summary
 from mosaic_sae.explain.decision import Features, LinearDecision, TreeDecision, load_decision
+from mosaic_sae.explain.evidence import read_evidence, stores_of
 from mosaic_sae.explain.explanation import Explanation, LatentPart, Step, Token, named
+from mosaic_sae.explain.names import read_names, with_names
 from mosaic_sae.explain.questions import answers, question
-from mosaic_sae.explain.stores import find_stores, read_example
+from mosaic_sae.explain.rows import read_example
 from mosaic_sae.features.binarise import binarise
 from mosaic_sae.features.pooling import pool
 from mosaic_sae.features.shares import token_shares
@@ -48,11 +50,12 @@ def explain_example(base: Path, folder: Path, example: str | int, about: str | N
         StoreError: the stores are gone or of other rows.
     """
     point = read_json(folder / "point.json")
-    stores = find_stores(base, point)
+    evidence = _evidence(base, point)
+    stores = stores_of(base, point, evidence)
     probe = load_decision(folder, point)
     found = read_example(stores.examples, example)
     latents = LatentStore(stores.latents)
-    tokens = TokenStore(stores.tokens)
+    tokens = _token_store(stores.tokens)
     if latents.n_rows != tokens.n_rows:
         raise StoreError(f"{stores.latents} has {latents.n_rows} rows, {stores.tokens} {tokens.n_rows}; they must be the same rows.")
     row = latents.row(found.row)
@@ -63,7 +66,10 @@ def explain_example(base: Path, folder: Path, example: str | int, about: str | N
     if about is not None and about not in probe.classes:
         raise ProbeError(unknown_name("class", about, probe.classes))
     target = probe.classes.index(about or predicted)
-    words = _words(base, point)
+
+    def words(latent: int) -> str:
+        return summary(card_of(evidence, latent))
+
     if isinstance(probe, LinearDecision):
         asked, contributions = probe.coefficients.latents.astype(np.int64), probe.contributions(features)[target]
         bias, path = float(probe.bias[target]), []
@@ -113,15 +119,21 @@ def _features(row: TokenLatents, key: Mapping[str, Any]) -> Features:
     return Features(pooled.indices.astype(np.int64), pooled.data)
 
 
-def _words(base: Path, point: Mapping[str, Any]) -> Callable[[int], str]:
+def _evidence(base: Path, point: Mapping[str, Any]) -> dict[str, Any] | None:
     path = evidence_path(base, point)
-    evidence = _evidence(path, path.stat().st_mtime_ns) if path else None
-    return lambda latent: summary(card_of(evidence, latent))
+    saved = _saved(path, path.stat().st_mtime_ns) if path else None
+    return with_names(saved, read_names(base, saved["sae"])) if saved else None
+
+
+# One example needs little of these files, and the next one little else.
+@lru_cache(maxsize=4)
+def _saved(path: Path, version: int) -> dict[str, Any] | None:  # noqa: ARG001
+    return read_evidence(path)
 
 
 @lru_cache(maxsize=4)
-def _evidence(path: Path, version: int) -> Any:  # noqa: ARG001
-    return read_json(path)
+def _token_store(folder: Path) -> TokenStore:
+    return TokenStore(folder)
 
 
 def _tree_contributions(tree: TreeDecision, features: Features, target: int) -> tuple[np.ndarray, np.ndarray, float]:

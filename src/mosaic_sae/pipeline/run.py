@@ -1,4 +1,4 @@
-"""The one place that knows the order of the steps: extract, classify, evidence, table, report."""
+"""The one place that knows the order of the steps: extract, index, classify, table, evidence, report."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,26 +17,26 @@ from typing import Any
 from mosaic_sae.config.load import Loaded
 from mosaic_sae.config.schema import Experiment
 from mosaic_sae.errors import MosaicError, StoreError
-from mosaic_sae.explain.evidence import write_evidence
-from mosaic_sae.explain.stores import Stores, write_stores
 from mosaic_sae.fsio import read_json, write_json, write_text
 from mosaic_sae.log import format_seconds, log_file
 from mosaic_sae.pipeline import provenance
-from mosaic_sae.pipeline.across_languages import write_transfer
+from mosaic_sae.pipeline.across_domains import write_transfer
 from mosaic_sae.pipeline.classify import Failure, Labelled, classify
+from mosaic_sae.pipeline.evidence import collect_evidence, index_stores
 from mosaic_sae.pipeline.extract import extract as extract_stores
 from mosaic_sae.pipeline.fit_check import read_check
 from mosaic_sae.pipeline.grid import Point, split_identity
-from mosaic_sae.pipeline.layout import evidence_path, run_folder, split_path
+from mosaic_sae.pipeline.layout import run_folder, split_path
+from mosaic_sae.pipeline.names import gather_names
+from mosaic_sae.pipeline.readable import READS, left_out, part_it_reads
 from mosaic_sae.pipeline.results import write_results
 from mosaic_sae.pipeline.signs import read_signs
 from mosaic_sae.pipeline.work import Pairing, Work, extraction_state, prepare
 from mosaic_sae.report.write import write_report
 from mosaic_sae.sources.all_splits import NamedSplit
+from mosaic_sae.sources.splits import Split
 from mosaic_sae.sources.units import duplicate_units
 from mosaic_sae.store.format import read_manifest
-from mosaic_sae.store.pieces import write_pieces
-from mosaic_sae.store.reader import LatentStore, TokenStore
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,8 @@ def _now() -> str:
 
 def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, classify: bool) -> list[Failure]:
     started = time.monotonic()
+    # Before the model runs, so that a wrong file of names costs nothing.
+    gather_names(work, experiment.settings.base_classify_dir)
     for pairing in work.pairings:
         if extract:
             extract_stores(pairing.model, pairing.examples, pairing.places, experiment.settings)
@@ -139,6 +142,9 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
                 f"Classification needs stored features, but {missing}. Run without --classify-only, or with --extract-only first."
             )
     record.time("extract", started)
+    started = time.monotonic()
+    index_stores(work)
+    record.time("index", started)
     record.write(models=[facts for pairing in work.pairings for facts in _model_facts(pairing)])
     if not classify:
         record.write(status="done", finished=_now())
@@ -147,7 +153,6 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
     failed = _classify(experiment, work, record)
     record.time("classify", started)
     started = time.monotonic()
-    _collect_evidence(experiment, work)
     points = [point.folder for point in work.points if point.is_done]
     write_results(
         points,
@@ -156,6 +161,7 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
         experiment.classification_params.n_bootstrap,
         experiment.settings.seed,
     )
+    collect_evidence(work, experiment.settings.base_classify_dir, record.folder)
     record.time("evidence", started)
     started = time.monotonic()
     write_transfer(experiment, work, record.folder)
@@ -171,7 +177,8 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
 
 def _classify(experiment: Experiment, work: Work, record: _Record) -> list[Failure]:
     data = {examples.name: _labelled(experiment, examples, work.splits[examples.name]) for _, examples in work.datasets}
-    record.write(datasets=[_dataset_facts(examples, data[examples.name], work) for _, examples in work.datasets])
+    baselines = experiment.classification_params.baselines
+    record.write(datasets=[_dataset_facts(examples, data[examples.name], work, baselines) for _, examples in work.datasets])
     seed = experiment.settings.seed
     todo: list[tuple[Point, dict[str, Any]]] = []
     for pairing in work.pairings:
@@ -205,8 +212,19 @@ def _labelled(experiment: Experiment, examples: Any, splits: list[NamedSplit]) -
         if not path.is_file():
             sides = {name: [examples.ids[row] for row in rows] for name, rows in (("train", split.rows.train), ("test", split.rows.test))}
             write_json(path, {"dataset": examples.name, "split": split.spec.model_dump(), "notes": split.rows.notes, **sides})
+    parts = {(split.name, name): part_it_reads(examples, split, name) for split in splits for name in READS}
     rows = {split.name: split.rows for split in splits}
-    return Labelled(examples.name, examples.ids, examples.texts, examples.labels, duplicate_units(examples), rows)
+    return Labelled(
+        examples.name,
+        examples.ids,
+        examples.texts,
+        examples.labels,
+        duplicate_units(examples),
+        rows,
+        keys=examples.keys,
+        pictures=examples.pictures,
+        reduced={pair: part for pair, part in parts.items() if isinstance(part, Split) and part is not rows[pair[0]]},
+    )
 
 
 def _manifests(pairing: Pairing) -> dict[str, Any]:
@@ -239,7 +257,7 @@ def _model_facts(pairing: Pairing) -> list[dict[str, Any]]:
     return facts
 
 
-def _dataset_facts(examples: Any, data: Labelled, work: Work) -> dict[str, Any]:
+def _dataset_facts(examples: Any, data: Labelled, work: Work, baselines: Sequence[str]) -> dict[str, Any]:
     totals = [read_manifest(pairing.places.tokens.folder)["totals"] for pairing in work.pairings if pairing.examples is examples]
     return {
         "name": examples.name,
@@ -255,34 +273,7 @@ def _dataset_facts(examples: Any, data: Labelled, work: Work) -> dict[str, Any]:
             else {"train": len(split.train), "test": len(split.test), "notes": split.notes}
             for name, split in data.splits.items()
         },
+        "baselines_left_out": left_out(examples, work.splits[examples.name], baselines),
         "licence": examples.provenance.get("licence"),
         "provenance": examples.provenance,
     }
-
-
-def _collect_evidence(experiment: Experiment, work: Work) -> None:
-    """Gather what the latents fire on that some probe or tree of this run uses, and what explanations of single examples read."""
-    base = experiment.settings.base_classify_dir
-    for pairing in work.pairings:
-        stores = pairing.places
-        write_pieces(stores.tokens.folder, pairing.model.tokenizer)
-        for reading in pairing.model.readings:
-            place = stores.latents[reading.name]
-            write_stores(base, place.fingerprint, Stores(place.folder, stores.tokens.folder, stores.examples))
-            done = [
-                point
-                for point in pairing.points
-                if point.key["sae"] == reading.name and point.key["representation"] == "sae" and point.is_done
-            ]
-            latents = {latent for point in done for latent in _latents_shown(point)}
-            if not latents:
-                continue
-            path = evidence_path(base, place.fingerprint)
-            tokens = TokenStore(stores.tokens.folder)
-            write_evidence(path, LatentStore(place.folder), tokens, pairing.examples, latents)
-
-
-def _latents_shown(point: Point) -> set[int]:
-    content = read_json(point.folder / "point.json")
-    nodes = content["tree"]["nodes"] if content["tree"] else []
-    return {top["latent"] for top in content["top_latents"]} | {node["latent"] for node in nodes if node["latent"] is not None}

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from mosaic_sae.errors import MosaicError
+from mosaic_sae.explain.evidence import evidence_of, stores_of
 from mosaic_sae.explain.example import explain_example
 from mosaic_sae.explain.explanation import Explanation
-from mosaic_sae.explain.stores import find_stores
 from mosaic_sae.probes.save import PREDICTIONS
 
 MOST = 2
@@ -41,7 +41,7 @@ def explained_examples(base: Path, folder: Path, point: Mapping[str, Any]) -> Ex
         point: content of its ``point.json``.
     """
     try:
-        find_stores(base, point)
+        stores_of(base, point, evidence_of(base, point))
     except MosaicError as error:  # results that were moved without their stores still give a report
         return Examples([], [], str(error))
     right, wrong = choose(pd.read_parquet(folder / PREDICTIONS))

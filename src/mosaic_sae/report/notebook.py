@@ -19,13 +19,13 @@ _MOST_TEXTS = 5
 
 
 def run_html(run: Run) -> str:
-    """The outcome of each dataset and split, with the chosen points; splits of single languages are left to the report."""
+    """The outcome of each dataset and split, with the chosen points; splits of single domains are left to the report."""
     parts = [f"<p><strong>{said(str(run.info['name']), 120)}</strong>: {html.escape(facts.status_of(run.info))}</p>"]
     if not (run.folder / "results.parquet").is_file():
         return _view(*parts, "<p>No point was finished, so there are no scores to show.</p>")
-    of_languages = facts.language_splits(run.info)
+    of_domains = facts.domain_splits(run.info)
     for dataset, split in tables.sections(run.results):
-        if (dataset, split) in of_languages:
+        if (dataset, split) in of_domains:
             continue
         scores = tables.scores(run.results, dataset, split)
         rows = [

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaic_sae.errors import MosaicError, StoreError
-from mosaic_sae.explain.cards import card_of, evidence_path
+from mosaic_sae.explain.cards import card_of
+from mosaic_sae.explain.evidence import StorePaths, evidence_of, stores_of
 from mosaic_sae.explain.example import explain_example
 from mosaic_sae.explain.explanation import Explanation
-from mosaic_sae.explain.stores import find_stores, has_example
+from mosaic_sae.explain.rows import has_example
 from mosaic_sae.fsio import read_json
 from mosaic_sae.probes.save import PREDICTIONS
 from mosaic_sae.report import tables
@@ -113,7 +114,7 @@ class Run:
             point: fingerprint of a point that reads the SAE; None = the best point.
 
         Raises:
-            MosaicError: no evidence was collected for this latent.
+            MosaicError: the SAE has no such latent, or no card was saved and the stores are gone.
         """
         return self.point(point or "best").latent(index)
 
@@ -132,7 +133,7 @@ class Run:
         if point is not None:
             return self.point(point).explain(example, about)
         best = [Point(self, row) for pair in tables.sections(self.results) if (row := self._best(pair)) is not None]
-        holding = [candidate for candidate in best if has_example(find_stores(self.base, candidate.info).examples, example)]
+        holding = [candidate for candidate in best if has_example(candidate.stores.examples, example)]
         if not holding:
             names = ", ".join(dict.fromkeys(candidate.row["dataset"] for candidate in best)) or "none with an SAE probe"
             raise MosaicError(f"There is no example '{example}' in the datasets of the run {self.info['name']} ({names}).")
@@ -191,18 +192,24 @@ class Point:
     @functools.cached_property
     def evidence(self) -> dict[str, Any] | None:
         """Content of the evidence file; None when none was collected."""
-        path = evidence_path(self.run.base, self.info)
-        return read_json(path) if path else None
+        return evidence_of(self.run.base, self.info)
 
-    def latent(self, index: int) -> Latent:
-        """Return what a latent fires on.
+    @property
+    def stores(self) -> StorePaths:
+        """Where the point's features were made from.
 
         Raises:
-            MosaicError: no evidence was collected for it.
+            MosaicError: the point is not on SAE latents, or the stores are gone.
         """
-        card = card_of(self.evidence, index)
-        if card is None:
-            raise MosaicError(f"No evidence was collected for latent {index} of {self.row['sae']}; point.latents lists some that have it.")
+        return stores_of(self.run.base, self.info, self.evidence)
+
+    def latent(self, index: int) -> Latent:
+        """Return what a latent fires on: its saved card, or one made from the stores.
+
+        Raises:
+            MosaicError: the SAE has no such latent, or no card was saved and the stores are gone.
+        """
+        card = card_of(self.evidence, index) or self.stores.open().card(index)
         return Latent(index, str(self.row["sae"]), dict(card))
 
     def explain(self, example: str | int, about: str | None = None) -> Explanation:

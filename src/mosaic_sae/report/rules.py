@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mosaic_sae.explain.cards import card_of, summary
-from mosaic_sae.explain.questions import answers, question
+from mosaic_sae.explain.questions import answers, question, short_question
 from mosaic_sae.report.names import present
 
 
@@ -22,6 +22,8 @@ class Rule:
     latent: int | None
     """What the node asks; None at a leaf."""
     question: str
+    short: str
+    """The question in a few letters, for a drawing."""
     fires_on: str
     n: int
     counts: list[float]
@@ -48,10 +50,22 @@ def tree_rules(point: Mapping[str, Any], evidence: Mapping[str, Any] | None = No
         node = nodes[node_id]
         latent = node.get("latent")
         asked = "" if latent is None else question(latent, pooling, threshold, node["threshold"])
+        short = "" if latent is None else short_question(latent, threshold, node["threshold"])
         fires_on = "" if latent is None else summary(card_of(evidence, latent), 3)
-        rules.append(Rule(node_id, depth, came, latent, asked, fires_on, int(node["n"]), list(node["counts"]), str(node["class"])))
+        counts = list(node["counts"])
+        rules.append(Rule(node_id, depth, came, latent, asked, short, fires_on, int(node["n"]), counts, str(node["class"])))
         if latent is not None:
             no, yes = answers(threshold, node["threshold"])
             waiting.append((node["right"], depth + 1, yes))
             waiting.append((node["left"], depth + 1, no))
     return rules
+
+
+def path_to(rules: Sequence[Rule], node: int) -> list[Rule]:
+    """Return the rules from the root to a node, both included; empty when there is no such node."""
+    path: list[Rule] = []
+    for rule in rules:
+        path = [*path[: rule.depth], rule]
+        if rule.node == node:
+            return path
+    return []

@@ -55,7 +55,7 @@ def matrix_svg(matrix: Matrix) -> str:
     rows = [visible(language, 16) for language, _ in matrix.rows]
     left, top, side, step = _width(rows) + 24, 76.0, 52.0, 30.0
     parts = [_text(12, 22, visible(matrix.method, 60), weight="600"), _text(12, 42, "trained on (down), tested on (across)", colour=_FAINT)]
-    for place, language in enumerate(matrix.test_languages):
+    for place, language in enumerate(matrix.test_domains):
         parts.append(_text(left + side * (place + 0.5), top - 10, visible(language, 7), "middle"))
     for down, (label, (_, cells)) in enumerate(zip(rows, matrix.rows, strict=True)):
         y = top + step * down
@@ -69,7 +69,7 @@ def matrix_svg(matrix: Matrix) -> str:
             fill = f'fill="#5aa2dd" fill-opacity="{0.08 + 0.62 * cell.shade:.2f}"'
             parts.append(f'<rect x="{x + 1:.1f}" y="{y + 1:.1f}" width="{side - 2:.1f}" height="{step - 2:.1f}" {fill}{frame}/>')
             parts.append(_text(x + side / 2, y + step / 2 + 4, names.number(cell.macro_f1, 2), "middle"))
-    return _svg(left + side * len(matrix.test_languages) + 24, top + step * len(rows) + 16, parts)
+    return _svg(left + side * len(matrix.test_domains) + 24, top + step * len(rows) + 16, parts)
 
 
 def share_curves_svg(curve: Sequence[SharePoint]) -> str:

@@ -22,7 +22,7 @@ from mosaic_sae.report.markdown import SHOWN, escape_markdown, explanation_markd
 from mosaic_sae.report.shading import runs_of_tokens
 from mosaic_sae.report.transfer import Transfer
 from mosaic_sae.report.verdict import OUTCOMES
-from mosaic_sae.transfer.shift import KINDS
+from mosaic_sae.transfer.translated import MODES
 
 TEMPLATES = Path(__file__).parent / "templates"
 FORMATS = ("html", "markdown")
@@ -101,10 +101,10 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         interval=names.interval,
         shaded=runs_of_tokens,
         most_texts=MOST_TEXTS,
+        modes=MODES,
         version=__version__,
         outcomes=OUTCOMES,
         outcome_pill=OUTCOME_PILLS,
-        shift_kinds=KINDS,
         example_choice=CHOICE,
     )
     return environment

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mosaic_sae.errors import StoreError
+from mosaic_sae.fsio import read_json, write_json
 from mosaic_sae.store.format import TokenLatents, open_shard, read_manifest, read_shard
-from mosaic_sae.store.pieces import read_pieces
+
+PIECES = "pieces.json"
 
 
 class Store:
@@ -126,10 +128,9 @@ class TokenStore(Store):
 
     kind = "tokens"
 
-    def __init__(self, folder: Path, tokenizer: Any = None) -> None:
-        """Open a store of token ids; without ``tokenizer``, ``pieces`` reads what ``write_pieces`` put beside the store."""
+    def __init__(self, folder: Path) -> None:
+        """Open a store of token ids."""
         super().__init__(folder)
-        self._tokenizer = tokenizer
         self._starts = np.array([shard["start"] for shard in self.manifest["shards"]])
         self._shard = lru_cache(maxsize=4)(lambda number: read_shard(self.folder / self.manifest["shards"][number]["file"]))
 
@@ -144,12 +145,31 @@ class TokenStore(Store):
         """Return the tokens of example ``i`` as text, blanks kept. A character cut in two shows as U+FFFD.
 
         Raises:
-            StoreError: there is neither a tokenizer nor a file of pieces.
+            StoreError: the pieces were never written.
         """
-        if self._tokenizer is None:
-            known = read_pieces(self.folder)
-            return [known[token] for token in self.row(i).tolist()]
-        return [self._tokenizer.decode([int(token)]) for token in self.row(i)]
+        return [self.piece_of[token] for token in self.row(i).tolist()]
+
+    @cached_property
+    def piece_of(self) -> dict[int, str]:
+        """Text of every token id that occurs.
+
+        Raises:
+            StoreError: ``write_pieces`` has not been called for this store.
+        """
+        path = self.folder / PIECES
+        if not path.is_file():
+            raise StoreError(f"{self.folder} has no {PIECES}, the texts of its tokens. Run 'mosaic run' again; it makes them.")
+        return {int(token): piece for token, piece in read_json(path).items()}
+
+    def write_pieces(self, decode: Callable[[list[int]], str]) -> None:
+        """Write the text of every token id that occurs, unless it is there.
+
+        Args:
+            decode: gives the text of a list of token ids; only this needs a tokenizer.
+        """
+        if not (self.folder / PIECES).is_file():
+            ids = np.unique(np.concatenate([np.unique(arrays["token_ids"]) for _, arrays in self.iter_arrays()])).tolist()
+            write_json(self.folder / PIECES, {str(token): decode([token]) for token in ids})
 
     @property
     def truncated(self) -> np.ndarray:
