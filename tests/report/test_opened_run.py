@@ -84,7 +84,7 @@ def test_everything_shows_itself_and_text_stays_text(run: Run) -> None:
     shown = [run, run.point("01"), run.latent(3), run.explain("e<9>")]
     for thing in shown:
         page = thing._repr_html_()
-        assert page.startswith("<style>") and page.count("<div") == page.count("</div>") == 1
+        assert page.startswith("<style>") and page.count("<div") == page.count("</div>") > 0
         assert "<b>" not in page and "<a>" not in page and "<i>" not in re.sub(r"<i style", "", page)
     assert "d&lt;i&gt;" in shown[0]._repr_html_() and "SAE (logistic)" in shown[0]._repr_html_()
     assert "fires on: &#x27; &lt;b&gt;&#x27;" in shown[1]._repr_html_()

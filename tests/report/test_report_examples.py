@@ -48,6 +48,8 @@ def test_which_examples_are_shown() -> None:
 def test_the_report_shows_what_the_explanations_say(stored: StoredPoint) -> None:
     run = make_run([stored])
     html, markdown = (path.read_text("utf-8") for path in write_report(run))
+    for text in (html, markdown):
+        assert "Decisions of the CV-best SAE probe: SAE (logistic), sum pooling, tiny, layer 2." in text
     right, wrong = choose(pd.read_parquet(stored.folder / "predictions.parquet"))
     assert right and wrong
     for name in right + wrong:

@@ -41,7 +41,12 @@ def table_html(caption: str, head: Sequence[tuple[str, bool]], rows: Iterable[Se
     for first, *cells in rows:
         rest = "".join(f"<td{name}>{cell}</td>" for name, cell in zip(classes[1:], cells, strict=True))
         lines.append(f'<tr><th scope="row">{first}</th>{rest}</tr>')
-    return f'<table class="parts"><caption>{caption}</caption><thead><tr>{titles}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    return _wide(f"<caption>{caption}</caption><thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody>")
+
+
+def _wide(table: str) -> str:
+    """Wrap the inside of a table so that it scrolls by itself, also by keyboard, where the page is narrow."""
+    return f'<div class="wide" tabindex="0" role="group" aria-label="Table"><table class="parts">{table}</table></div>'
 
 
 def explanation_html(explanation: Explanation, shown: int = SHOWN) -> str:
@@ -127,10 +132,7 @@ def _latents(explanation: Explanation, shown: int) -> str:
         '<tr><th scope="col">Latent</th><th scope="col" class="num">Value</th><th scope="col"></th><th scope="col" class="num">Adds</th>'
         '<th scope="col">What it fires on</th><th scope="col" class="num">P without it</th></tr>'
     )
-    return (
-        f'<table class="parts"><caption>+ speaks for {towards}, − against it</caption>'
-        f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
-    )
+    return _wide(f"<caption>+ speaks for {towards}, − against it</caption><thead>{head}</thead><tbody>{''.join(rows)}</tbody>")
 
 
 def _latent(part: LatentPart, largest: float, about: str) -> str:

@@ -10,10 +10,12 @@ from typing import Any
 import pandas as pd
 
 from mosaic_sae.errors import MosaicError
+from mosaic_sae.explain.cards import visible
 from mosaic_sae.explain.evidence import evidence_of, stores_of
 from mosaic_sae.explain.example import explain_example
 from mosaic_sae.explain.explanation import Explanation
 from mosaic_sae.probes.save import PREDICTIONS
+from mosaic_sae.report import names
 
 MOST = 2
 """Right examples shown, and wrong ones."""
@@ -46,6 +48,17 @@ def explained_examples(base: Path, folder: Path, point: Mapping[str, Any]) -> Ex
         return Examples([], [], str(error))
     right, wrong = choose(pd.read_parquet(folder / PREDICTIONS))
     return Examples([explain_example(base, folder, name) for name in right], [explain_example(base, folder, name) for name in wrong])
+
+
+def probe_in_words(shown: Examples) -> str:
+    """Say whose decisions are explained; empty when there are none."""
+    for found in shown.right + shown.wrong:
+        key = found.key
+        method = names.method_name(key["representation"], key["classifier"])
+        return visible(
+            f"Decisions of the CV-best SAE probe: {method}, {names.pooling_in_words(key)}, {key['model']}, layer {key['layer']}.", 300
+        )
+    return ""
 
 
 def choose(predictions: pd.DataFrame) -> tuple[list[str], list[str]]:

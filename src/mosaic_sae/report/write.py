@@ -16,7 +16,7 @@ from mosaic_sae.explain.cards import quoted, visible
 from mosaic_sae.explain.display import CSS, explanation_html
 from mosaic_sae.report import facts, names
 from mosaic_sae.report.content import MOST_TEXTS, Content, Section, gather
-from mosaic_sae.report.examples import CHOICE
+from mosaic_sae.report.examples import CHOICE, probe_in_words
 from mosaic_sae.report.figures import PLOT_CONFIG, describe_scores, score_intervals, share_curves
 from mosaic_sae.report.markdown import SHOWN, escape_markdown, explanation_markdown, markdown_text
 from mosaic_sae.report.shading import runs_of_tokens
@@ -106,6 +106,7 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         outcomes=OUTCOMES,
         outcome_pill=OUTCOME_PILLS,
         example_choice=CHOICE,
+        examples_of=probe_in_words,
     )
     return environment
 
