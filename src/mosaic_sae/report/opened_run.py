@@ -33,6 +33,7 @@ class Run:
         self.folder = folder
         self.info: dict[str, Any] = read_run(folder)
         """Content of ``run.json``."""
+        self._evidence: dict[str, dict[str, Any] | None] = {}
 
     def __repr__(self) -> str:
         return f"<Run {self.info['name']}: {self.info['status']}, {self.folder}>"
@@ -140,6 +141,13 @@ class Run:
         chosen = next((candidate for candidate in holding if (candidate.predictions["id"] == example).any()), holding[0])
         return chosen.explain(example, about)
 
+    def evidence_of(self, point: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the saved cards of the latents that a point (content of ``point.json``) reads; those of one store are read once."""
+        store = str((point.get("provenance") or {}).get("latent_store") or point["fingerprint"])
+        if store not in self._evidence:
+            self._evidence[store] = evidence_of(self.base, point)
+        return self._evidence[store]
+
     def _repr_html_(self) -> str:
         from mosaic_sae.report.notebook import run_html
 
@@ -189,10 +197,10 @@ class Point:
 
         return pd.DataFrame(self.info["top_latents"], columns=["class", "latent", "weight", "scale"])
 
-    @functools.cached_property
+    @property
     def evidence(self) -> dict[str, Any] | None:
-        """Content of the evidence file; None when none was collected."""
-        return evidence_of(self.run.base, self.info)
+        """Saved cards of the latents, with their names; None when there are none."""
+        return self.run.evidence_of(self.info)
 
     @property
     def stores(self) -> StorePaths:
