@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_GROUP_ROWS = 4096
+
 
 def extract(model: ModelReadings, examples: Examples, places: StorePlaces, settings: Settings) -> None:
     """Make all stores complete; what is complete already is left alone.
@@ -85,7 +87,8 @@ def _write_examples(examples: Examples, places: StorePlaces) -> None:
     columns: dict[str, Any] = {"id": examples.ids, "text": examples.texts, "label": examples.labels}
     optional = {"group": examples.groups, "language": examples.languages, "split": examples.splits}
     columns |= {name: values for name, values in optional.items() if values is not None}
-    write_with(places.examples, lambda temporary: pq.write_table(pa.table(columns), temporary))
+    # Groups as small as shards, so that one example can be read without the texts of all.
+    write_with(places.examples, lambda temporary: pq.write_table(pa.table(columns), temporary, row_group_size=_GROUP_ROWS))
 
 
 class _Pass:
