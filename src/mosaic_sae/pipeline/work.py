@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mosaic_sae.config.schema import DatasetEntry, Experiment
-from mosaic_sae.errors import ConfigError
+from mosaic_sae.errors import ConfigError, MosaicError
 from mosaic_sae.pipeline.extract import is_extracted
 from mosaic_sae.pipeline.grid import Point, PointMaker
 from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces, places, resolve_model
@@ -48,7 +48,7 @@ def prepare(experiment: Experiment) -> Work:
     """Load datasets and find models; nothing is computed.
 
     Raises:
-        MosaicError: a dataset, model or SAE cannot be had.
+        MosaicError: a dataset, model or SAE cannot be had, or not one split of all datasets can be made.
     """
     if experiment.settings.model_type == "vlm":
         raise ConfigError("settings.model_type: vlm is not supported by this release; it reads text with model_type: llm.")
@@ -59,6 +59,10 @@ def prepare(experiment: Experiment) -> Work:
     datasets = [(entry, load_examples(entry, experiment.settings.seed)) for entry in experiment.datasets]
     settings = experiment.settings
     splits = {examples.name: make_splits(examples, entry.splits, settings.test_size, settings.seed) for entry, examples in datasets}
+    made = [split.rows for of_dataset in splits.values() for split in of_dataset]
+    if all(isinstance(rows, MosaicError) for rows in made):
+        # Nothing could be evaluated; that is better known before hours of extraction.
+        raise ConfigError("\n".join(str(rows) for rows in made))
     pairings: list[Pairing] = []
     dataset_points: list[tuple[Examples, Point]] = []
     for _, examples in datasets:
