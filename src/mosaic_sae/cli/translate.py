@@ -19,8 +19,9 @@ def command(
 ) -> None:
     """Add translations of its rows to a dataset.
 
-    For translate-train and translate-test: an English text in German becomes a row of language "de←en", with its label, group and split. Translators: a model on this machine, an
-    OpenAI-compatible endpoint, a table that exists already. A killed job goes on where it was.
+    For translate-train and translate-test: an English text in German becomes a row of language "de←en", with its label, group
+    and split. Translators: a model on this machine, an OpenAI-compatible endpoint, a table that exists already. A killed job
+    goes on where it was.
     """
     from mosaic_sae.config.load import load_translation
     from mosaic_sae.transfer.translate import translate
