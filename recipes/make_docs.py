@@ -24,6 +24,7 @@ from mosaic_sae.config.behaviour import Behaviour
 from mosaic_sae.config.poolings import ALLOWED
 from mosaic_sae.config.sae_recipe import SaeRecipe
 from mosaic_sae.config.schema import Experiment
+from mosaic_sae.config.translation import TranslationJob
 
 DOCS = Path(__file__).parent.parent / "docs"
 _NOTE = "<!-- Made by recipes/make_docs.py; change the source, not this page. -->"
@@ -35,6 +36,11 @@ def config_page() -> str:
     parts = [_CONFIG_HEAD]
     sections = [*_blocks(Experiment, ""), ("The recipe of an SAE (mosaic sae train)", SaeRecipe)]
     sections += [("The questions for a model (mosaic behaviour)", Behaviour), *list(_blocks(Behaviour, "behaviour: "))[1:]]
+    (_, job), *parts_of_job = _blocks(TranslationJob, "")
+    sections.append(("A translation job (mosaic translate)", job))
+    for title, block in parts_of_job:
+        kind = block.model_fields.get("kind")
+        sections.append((f"{title} of a translation job{f', kind {schema.describe(kind.annotation)}' if kind else ''}", block))
     for title, model in sections:
         parts.append(f"\n## {title or 'Top level'}\n\n{_prose(model.__doc__ or '')}\n")
         parts.append("| key | type | default | meaning |\n|---|---|---|---|")
@@ -57,7 +63,9 @@ def _blocks(model: type[BaseModel], title: str) -> Iterator[tuple[str, type[Base
 
 def _row(name: str, field: FieldInfo) -> str:
     kind = schema.field_type(field)
-    default = "**required**" if field.is_required() else f"`{schema.show(field.get_default(call_default_factory=True))}`"
+    default = (
+        "**required**" if field.is_required() else f"`{schema.show(field.get_default(call_default_factory=True))}`".replace("\n", "\\n")
+    )
     item = schema.item_of(kind)
     if schema.blocks(item if item else kind):
         what = f"{'a list of blocks' if item else 'a block'}, see below"
