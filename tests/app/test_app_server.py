@@ -23,11 +23,15 @@ def client(run):
 
 def ask(client, output, **inputs):
     """Call a callback as the browser does; return what it puts into its output."""
-    known = {"page.children": ["url.pathname", "url.search"], "grid-slot.children": ["grid-run.data"]}[output]
+    known, together = {
+        "page.children": (["url.pathname", "url.search"], ["page.children", "bar.children"]),
+        "grid-slot.children": (["grid-asked.data"], ["grid-slot.children"]),
+    }[output]
     identifier, prop = output.split(".")
+    outputs = [{"id": name.split(".")[0], "property": name.split(".")[1]} for name in together]
     body = {
-        "output": output,
-        "outputs": {"id": identifier, "property": prop},
+        "output": output if len(together) == 1 else f"..{'...'.join(together)}..",
+        "outputs": outputs[0] if len(together) == 1 else outputs,
         "inputs": [{"id": name.split(".")[0], "property": name.split(".")[1], "value": inputs[name.split(".")[1]]} for name in known],
         "changedPropIds": known,
     }
@@ -49,11 +53,11 @@ def test_the_first_page_and_its_layout(client):
 def test_pages_and_rows_come_through_callbacks(client, run):
     page = ask(client, "page.children", pathname="/", search="")
     assert "safety-and-sentiment" in json.dumps(page)
-    rows = ask(client, "grid-slot.children", data=run.name)["props"]["rowData"]
+    rows = ask(client, "grid-slot.children", data={"run": run.name, "query": {}})["props"]["rowData"]
     assert len(rows) == 40
     point = ask(client, "page.children", pathname=f"/point/{rows[0]['fingerprint']}", search="")
     assert rows[0]["fingerprint"] in json.dumps(point)
-    assert "is gone" in json.dumps(ask(client, "grid-slot.children", data="no such run"))
+    assert "is gone" in json.dumps(ask(client, "grid-slot.children", data={"run": "no such run", "query": {}}))
 
 
 def test_the_evidence_of_a_latent_comes_when_it_is_opened(client, run):
@@ -138,7 +142,7 @@ def test_five_thousand_points_take_little_work(tmp_path):
     started = time.process_time()
     ask(client, "page.children", pathname="/", search="")
     page = time.process_time() - started
-    rows = ask(client, "grid-slot.children", data=run.name)["props"]["rowData"]
+    rows = ask(client, "grid-slot.children", data={"run": run.name, "query": {}})["props"]["rowData"]
     total = time.process_time() - started
     assert len(rows) == 5000
     assert page < 1.0  # processor seconds of the server; the two seconds of the promise include the browser's work

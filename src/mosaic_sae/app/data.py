@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from mosaic_sae import fsio
+from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import evidence_path
 from mosaic_sae.explain.evidence import read_evidence
 from mosaic_sae.explain.names import KINDS, merge_names, names_file, with_names
@@ -65,6 +67,8 @@ class FoundPoint:
 
     run: Run | None
     base: Path
+    folder: Path
+    """Folder of the point itself."""
     row: dict[str, Any] | None
     point: dict[str, Any]
 
@@ -115,13 +119,14 @@ class Library:
             rows = [] if frame is None else tables.records(frame[frame["fingerprint"] == fingerprint])
             if rows:
                 row = {name: None if pd.isna(value) else value for name, value in rows[0].items()}
-                point = self._point(run.base, run.base / str(row["path"]) / "point.json")
-                return FoundPoint(run, run.base, row, point) if point else None
+                folder = run.base / str(row["path"])
+                point = self._point(run.base, folder / "point.json")
+                return FoundPoint(run, run.base, folder, row, point) if point else None
         for base in sorted({*self.folders, *(run.base for run in self.runs())}):
             for path in sorted((base / "points").rglob(f"*-{fingerprint}/point.json")):
                 point = self._point(base, path)
                 if point:
-                    return FoundPoint(None, base, None, point)
+                    return FoundPoint(None, base, path.parent, None, point)
         return None
 
     def evidence(self, base: Path, point: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -132,6 +137,39 @@ class Library:
             return None
         files = (names_file(base, evidence["sae"], kind) for kind in KINDS)
         return with_names(evidence, merge_names(self._read(path, fsio.read_json) for path in files if path.is_file()))
+
+    def predictions(self, base: Path, folder: Path) -> pd.DataFrame | None:
+        """Test rows of a point: id, unit, label, predicted, and p_<class> for each class; None when they are not there."""
+        return self._table(base, folder / "predictions.parquet")
+
+    def table(self, run: Run, name: str) -> pd.DataFrame | None:
+        """A table in the run's folder, such as ``transfer.parquet``; None when the run has none.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        return self._table(run.folder, run.folder / name)
+
+    def text(self, run: Run, name: str, most_bytes: int) -> str | None:
+        """The end of a text file in the run's folder, whole lines; None when the run has none."""
+        path = run.folder / name
+        if not path.is_file():
+            return None
+        with path.open("rb") as handle:
+            size = handle.seek(0, os.SEEK_END)
+            handle.seek(max(0, size - most_bytes))
+            end = handle.read().decode("utf-8", errors="replace")
+        return end if size <= most_bytes else end.partition("\n")[2]
+
+    def _table(self, base: Path, path: Path) -> pd.DataFrame | None:
+        # As with points: only files below the folder of results are read.
+        path = path.resolve()
+        if not path.is_relative_to(base.resolve()) or not path.is_file():
+            return None
+        try:
+            return self._read(path, pd.read_parquet)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path} cannot be read ({error}). Run the experiment again; finished points are kept.") from error
 
     def _point(self, base: Path, path: Path) -> dict[str, Any] | None:
         # A table could name any path; only files below the folder of results are read.

@@ -57,7 +57,7 @@ def load_base_model(located: LocatedModel, loading: Loading, device: torch.devic
     if loading.device_map is not None:
         options["device_map"] = loading.device_map
     config = read_json(located.folder / "config.json")
-    if _text_config(config).get("attn_logit_softcapping") is not None:
+    if _is_capped(located):
         # The fused attention kernels leave the cap out.
         options["attn_implementation"] = "eager"
     quiet_transformers()
@@ -77,9 +77,12 @@ def _auto_class(config: dict[str, Any]) -> Any:
     return AutoModelForCausalLM if "auto_map" in config and "AutoModel" not in config["auto_map"] else AutoModel
 
 
-def _text_config(config: dict[str, Any]) -> dict[str, Any]:
-    text: dict[str, Any] = config.get("text_config", config)
-    return text
+def _is_capped(located: LocatedModel) -> bool:
+    """Whether attention logits are soft-capped. The file may leave it out where it is usual (Gemma 2)."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(located.folder, local_files_only=True, trust_remote_code=located.trust_remote_code)
+    return getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
 
 
 def _quantisation(kind: str, device: torch.device, dtype: torch.dtype) -> Any:

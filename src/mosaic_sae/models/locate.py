@@ -32,6 +32,8 @@ class LocatedModel:
     licence: str | None = None
     trust_remote_code: bool = False
     """Whether Python code from the model's folder may run."""
+    text_family: str = ""
+    """Model type of the language model inside a vision-language model; else the same as ``family``."""
 
 
 def locate_model(name: str, revision: str | None = None, trust_remote_code: bool = False) -> LocatedModel:
@@ -85,12 +87,23 @@ def _describe(
             f"The model {name} (model_type {config.get('model_type')}) is none that transformers knows; it needs the Python code in its "
             "repository. Read that code, then set trust_remote_code: true in the model entry to let it run."
         )
-    text = config.get("text_config", config)
+    family, text = str(config.get("model_type")), config.get("text_config", config)
+    text_family = str(text.get("model_type", family))
     n_layers = text.get("num_hidden_layers", text.get("n_layer"))
     d_model = text.get("hidden_size", text.get("n_embd"))
+    if "text_config" in config and not (isinstance(n_layers, int) and isinstance(d_model, int)):
+        n_layers, d_model = _default_sizes(folder)
     if not isinstance(n_layers, int) or not isinstance(d_model, int):
         raise ModelError(f"{path} does not say num_hidden_layers and hidden_size; this is not a transformer language model.")
-    return LocatedModel(name, folder, identity, n_layers, d_model, str(config.get("model_type")), licence, trust_remote_code)
+    return LocatedModel(name, folder, identity, n_layers, d_model, family, licence, trust_remote_code, text_family)
+
+
+def _default_sizes(folder: Path) -> tuple[Any, Any]:
+    """Return number of layers and width of a language model whose config leaves out what is usual (LLaVA 1.5 does)."""
+    from transformers import AutoConfig
+
+    text = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
+    return getattr(text, "num_hidden_layers", None), getattr(text, "hidden_size", None)
 
 
 def needs_own_code(config: dict[str, Any]) -> bool:

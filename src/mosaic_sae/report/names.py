@@ -13,13 +13,26 @@ REPRESENTATIONS = {
     "dense_mean": "Mean hidden state",
     "dense_last": "Last hidden state",
     "dense_max": "Max hidden state",
+    "vision_tower": "Vision tower",
+    "pixels": "Pixels",
     "tfidf": "TF-IDF",
     "majority": "Majority class",
     "shuffled_labels": "Shuffled labels",
 }
-IN_SENTENCES = {"dense_mean": "the mean hidden state", "dense_last": "the last hidden state", "dense_max": "the max hidden state"}
+IN_SENTENCES = {
+    "dense_mean": "the mean hidden state",
+    "dense_last": "the last hidden state",
+    "dense_max": "the max hidden state",
+    "vision_tower": "the vision tower",
+    "pixels": "pixels",
+}
 CLASSIFIERS = {"logistic": "logistic", "tree": "tree", "majority": "constant"}
 CONTROLS = frozenset({"random_sae", "majority", "shuffled_labels"})
+KINDS = {
+    "language": {"shared": "shared", "partly shared": "some languages", "specific": "language-specific", "unclear": "unclear"},
+    "modality": {"shared": "shared", "specific": "specific", "unclear": "unclear"},
+}
+"""How kinds of latents are called in a transfer by language or modality; of two modalities none can be some."""
 ROLES = {"sae": "SAE probe", "baseline": "baseline", "control": "control"}
 
 

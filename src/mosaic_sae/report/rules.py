@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ class Rule:
     latent: int | None
     """What the node asks; None at a leaf."""
     question: str
+    short: str
+    """The question in a few letters, for a drawing."""
     fires_on: str
     n: int
     counts: list[float]
@@ -46,8 +48,10 @@ def tree_rules(point: Mapping[str, Any], evidence: Mapping[str, Any] | None = No
         node = nodes[node_id]
         latent = node.get("latent")
         question = "" if latent is None else _question(latent, pooling, threshold, node["threshold"])
+        short = "" if latent is None else _short(latent, threshold, node["threshold"])
         fires_on = "" if latent is None else summary(card_of(evidence, latent), 3)
-        rules.append(Rule(node_id, depth, came, latent, question, fires_on, int(node["n"]), list(node["counts"]), str(node["class"])))
+        counts = list(node["counts"])
+        rules.append(Rule(node_id, depth, came, latent, question, short, fires_on, int(node["n"]), counts, str(node["class"])))
         if latent is not None:
             no, yes = _answers(threshold, node["threshold"])
             waiting.append((node["right"], depth + 1, yes))
@@ -61,5 +65,19 @@ def _question(latent: int, pooling: str, threshold: Any, cut: float) -> str:
     return f"Is the {pooling} of latent {latent} above {cut:.4g}?"
 
 
+def _short(latent: int, threshold: Any, cut: float) -> str:
+    return f"latent {latent} ≥ {threshold:g}?" if present(threshold) else f"latent {latent} > {cut:.4g}?"
+
+
 def _answers(threshold: Any, cut: float) -> tuple[str, str]:
     return ("no", "yes") if present(threshold) else (f"no (≤ {cut:.4g})", f"yes (> {cut:.4g})")
+
+
+def path_to(rules: Sequence[Rule], node: int) -> list[Rule]:
+    """Return the rules from the root to a node, both included; empty when there is no such node."""
+    path: list[Rule] = []
+    for rule in rules:
+        path = [*path[: rule.depth], rule]
+        if rule.node == node:
+            return path
+    return []

@@ -19,7 +19,7 @@ from mosaic_sae.report.figures import PLOT_CONFIG, describe_scores, score_interv
 from mosaic_sae.report.shading import runs_of_tokens
 from mosaic_sae.report.transfer import Transfer
 from mosaic_sae.report.verdict import OUTCOMES
-from mosaic_sae.transfer.shift import KINDS
+from mosaic_sae.transfer.translated import MODES
 
 TEMPLATES = Path(__file__).parent / "templates"
 OUTCOME_PILLS = {"sae": "accent", "baseline": "warn", "close": "", "none": ""}
@@ -108,10 +108,10 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         interval=names.interval,
         shaded=runs_of_tokens,
         most_texts=MOST_TEXTS,
+        modes=MODES,
         version=__version__,
         outcomes=OUTCOMES,
         outcome_pill=OUTCOME_PILLS,
-        shift_kinds=KINDS,
     )
     return environment
 
