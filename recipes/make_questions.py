@@ -89,7 +89,7 @@ CARD: dict[str, Any] = {
         f"word: {N_WORDS} nouns, verbs and adjectives whose first sense occurs at least {MIN_TAGS} times in WordNet's tagged texts, asked"
         " for by its definition; other choices: words of the same lexicographer file and about the same frequency.",
         "Choices and their order come from a hash of the question, and a group (a country, a word) is on one side of the split.",
-        "Rows are in the order of a hash of their ids, so that the head of the file is a fair sample.",
+        "Rows are in the order of a hash of their ids, by which the words were picked too: most of the words come first.",
     ],
     "known_problems": [
         "GeoNames gives one capital and one currency a country, also where law or custom knows two.",
