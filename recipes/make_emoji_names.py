@@ -1,4 +1,4 @@
-"""Make the packaged dataset ``emoji_names``: the names of emoji in twelve languages, labelled with their Unicode group.
+"""Make the packaged dataset ``emoji_names``: the names of emoji in 33 languages, labelled with their Unicode group.
 
     npm pack cldr-annotations-full@48.2.0 unicode-emoji-json@0.9.0
     python recipes/make_emoji_names.py FOLDER             write the files that ship with the package
@@ -16,6 +16,7 @@ import re
 import tarfile
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,12 @@ from mosaic_sae.fsio import sha256_file, write_json, write_text, write_with
 from mosaic_sae.sources.units import normal_text
 
 NAME = "emoji_names"
-LANGUAGES = ("ar", "de", "en", "es", "fr", "hi", "ja", "ko", "ru", "sw", "tr", "zh")
+# fmt: off
+LANGUAGES = (
+    "ar", "bg", "bn", "ca", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id",
+    "it", "ja", "ko", "nl", "pl", "pt", "ro", "ru", "sv", "sw", "ta", "th", "tr", "uk", "vi", "zh",
+)
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -59,14 +65,14 @@ GROUPS = Archive("unicode-emoji-json", "0.9.0", "MIT", "ae7efacb55533385bf8767d6
 
 _PERSON = re.compile(r"\b(?:person|people|man|men|woman|women)\b:?", re.IGNORECASE)
 CARD: dict[str, Any] = {
-    "title": "Names of emoji in twelve languages, by Unicode group",
+    "title": "Names of emoji in 33 languages, by Unicode group",
     "how": [
         "text is CLDR's short name of the emoji (the one that is read aloud) in the row's language; label is its Unicode group.",
         "Flags are left out, because their names are those of countries; so is an emoji without a name in English.",
         "A name that emoji of different groups share in one language is left out there; of those of one group the first keeps it.",
         f"A family is all languages of one emoji, and of emoji whose English names, without words for person, man and woman, have a"
         f" Jaccard similarity of word bigrams of at least {SAME_FAMILY}; its hash puts it in test (about {TEST_SHARE:.0%}) or train.",
-        "Rows are in the order of a hash of their ids, so that the head of the file is a fair sample.",
+        "Emoji are in the order of a hash of their code points, the languages of each together; the head of the file is a fair sample.",
     ],
     "known_problems": [
         "Names are one to five words long, and some groups are conventions: is a globe with meridians a place or a symbol?",
@@ -101,7 +107,7 @@ def emoji_rows(folder: Path) -> tuple[list[dict[str, str]], dict[str, int]]:
         first.setdefault((row["language"], normal_text(row["text"])), row)
     kept = [row | {"family": family[row["emoji"]]} for row in first.values()]
     counts = {"read": len(rows), "conflicting": len(rows) - len(agreed), "duplicates": len(agreed) - len(kept), "kept": len(kept)}
-    return sorted(kept, key=lambda row: share(row["id"])), counts
+    return sorted(kept, key=lambda row: (share(_code(row["emoji"])), row["language"])), counts
 
 
 def _bare(emoji: str) -> str:
@@ -151,13 +157,13 @@ def write(folder: Path, out: Path) -> None:
     print(f"{path.name}: {path.stat().st_size:,} bytes, {counts}")
 
 
-def main() -> None:
-    """Make the dataset, or check that it comes out as shipped."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(description: str | None, archives: Sequence[Archive], write: Callable[[Path, Path], None]) -> None:
+    """Make a dataset of npm packages, or check that it comes out as shipped."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with the npm archives")
     parser.add_argument("--check", action="store_true", help="compare with the shipped files instead of writing")
     arguments = parser.parse_args()
-    for archive in (CLDR, GROUPS):
+    for archive in archives:
         path = arguments.folder / archive.file
         if not path.exists():
             raise SystemExit(f"{path} is missing; download it with: npm pack {archive.package}@{archive.version}")
@@ -169,9 +175,11 @@ def main() -> None:
         if arguments.check:
             different = [file.name for file in sorted(out.iterdir()) if file.read_bytes() != (OUT / file.name).read_bytes()]
             if different:
-                raise SystemExit(f"not as shipped: {', '.join(different)} (the card names the pyarrow to use; here {pa.__version__})")
+                raise SystemExit(
+                    f"not as shipped: {', '.join(different)} (the card names the versions to use; here pyarrow {pa.__version__})"
+                )
             print("all files are as shipped")
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, (CLDR, GROUPS), write)

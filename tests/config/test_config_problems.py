@@ -191,6 +191,6 @@ def test_a_language_split_says_what_it_needs():
     assert told(valid(datasets=[dataset | {"language_field": "l", "group_field": "g"}])) == {}
     keys = {"kind": "random", "min_train": 9, "equal_sizes": True}  # a default, spelt out, is no mistake
     told_of = told(valid(datasets=[dataset | {"splits": [keys]}]))
-    assert told_of == {"datasets.0.splits.0.min_train": "only for kind: language, not for kind: random."}
+    assert told_of == {"datasets.0.splits.0.min_train": "only for kind: language or modality, not for kind: random."}
     shares = {"kind": "language", "train_shares": [0.5]}
     assert "must contain 1.0" in told(valid(datasets=[dataset | {"splits": [shares]}]))["datasets.0.splits.0.train_shares"]

@@ -80,17 +80,17 @@ def cells(summary: RunSummary) -> pd.DataFrame:
 def test_every_pair_is_there_for_every_method_and_share(cells: pd.DataFrame) -> None:
     assert set(cells["representation"]) == {"sae", "tfidf", "dense_mean", "majority"}
     for _, part in cells.groupby("representation"):
-        pairs = list(part[["train_language", "share", "test_language"]].itertuples(index=False, name=None))
+        pairs = list(part[["train_domain", "share", "test_domain"]].itertuples(index=False, name=None))
         assert len(pairs) == len(set(pairs)) == 3 * 2 * 4
     assert cells[cells["share"] == 1]["n_train"].nunique() == 1
-    assert cells[cells["test_language"] == "vv"]["gap"].isna().all()
-    assert cells[cells["test_language"] != "vv"]["gap"].notna().all()
+    assert cells[cells["test_domain"] == "vv"]["gap"].isna().all()
+    assert cells[cells["test_domain"] != "vv"]["gap"].notna().all()
 
 
 def test_a_cell_is_the_score_of_that_languages_test_rows(summary: RunSummary, cells: pd.DataFrame) -> None:
     for row in cells[cells["representation"] == "sae"].itertuples():
         answers = pd.read_parquet(summary.run_folder.parent / row.path / "predictions.parquet")
-        part = answers[answers["id"].str.endswith(row.test_language)]
+        part = answers[answers["id"].str.endswith(row.test_domain)]
         assert row.n_test == len(part)
         assert row.macro_f1 == pytest.approx(f1_score(part["label"], part["predicted"], average="macro", zero_division=0))
 
@@ -102,11 +102,11 @@ def test_each_layer_has_a_matrix_of_its_own(summary: RunSummary, cells: pd.DataF
         (name, layer): 3 * 2 * 4 for name in ("sae", "dense_mean") for layer in (1, 2)
     }
     # The better layer by CV in the training language is the chosen one.
-    columns = ["representation", "train_language", "share"]
+    columns = ["representation", "train_domain", "share"]
     best = layers.groupby(columns)["cv_macro_f1"].max()
     chosen = cells[cells["layer"].notna()].groupby(columns)["cv_macro_f1"].first()
     assert chosen.to_dict() == pytest.approx(best.to_dict())
-    own = layers[(layers["train_language"] == layers["test_language"])]
+    own = layers[(layers["train_domain"] == layers["test_domain"])]
     assert own["gap"].abs().max() == 0
     (transfer,) = gather(summary.run_folder).transfers
     assert [(one.method, one.layer) for one in transfer.by_layer] == [
@@ -115,7 +115,7 @@ def test_each_layer_has_a_matrix_of_its_own(summary: RunSummary, cells: pd.DataF
 
 
 def test_equal_languages_transfer_without_a_gap(cells: pd.DataFrame) -> None:
-    scores = cells.set_index(["representation", "share", "train_language", "test_language"])
+    scores = cells.set_index(["representation", "share", "train_domain", "test_domain"])
     columns = ["macro_f1", "macro_f1_low", "macro_f1_high", "gap"]
     for representation, share in {(name, share) for name, share, *_ in scores.index}:
         for train in ("xx", "yy", "zz"):
@@ -126,12 +126,12 @@ def test_equal_languages_transfer_without_a_gap(cells: pd.DataFrame) -> None:
 
 def test_latents_are_followed_through_every_language(summary: RunSummary) -> None:
     shift = pd.read_parquet(summary.run_folder / "latent_shift.parquet")
-    for _, part in shift.groupby(["train_language", "label", "latent"]):
-        assert sorted(part["language"]) == ["vv", "xx", "yy", "zz"] and part["kind"].nunique() == 1
-    own = shift[shift["train_language"] == shift["language"]]
+    for _, part in shift.groupby(["train_domain", "label", "latent"]):
+        assert sorted(part["domain"]) == ["vv", "xx", "yy", "zz"] and part["kind"].nunique() == 1
+    own = shift[shift["train_domain"] == shift["domain"]]
     assert np.allclose(own["weight"], own["weight_here"])
     # yy and zz hold the same texts.
-    twins = shift.pivot_table(index=["train_language", "label", "latent"], columns="language", values="density_class")
+    twins = shift.pivot_table(index=["train_domain", "label", "latent"], columns="domain", values="density_class")
     assert np.allclose(twins["yy"], twins["zz"])
 
 

@@ -19,6 +19,10 @@ class Examples:
     labels: list[str]
     name: str = "toy"
 
+    @property
+    def keys(self) -> list[str]:
+        return self.texts
+
 
 class TokenStore:
     def __init__(self, rows):

@@ -11,9 +11,8 @@ from transformers import AutoTokenizer, Gemma2Model
 from factories import make_gemma_2, make_texts
 from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.models.locate import locate_model
-from mosaic_sae.models.text import TextModel
+from mosaic_sae.models.text import TextModel, padded
 from mosaic_sae.models.tokenise import TokenPolicy, make_batches
-from mosaic_sae.pipeline.forward import padded
 
 WINDOW = 4
 POINTS = [HookPoint(2), HookPoint(1, "attn_z"), HookPoint(2, "mlp_out")]

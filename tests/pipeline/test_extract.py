@@ -87,7 +87,7 @@ def test_with_act_only_another_sae_needs_no_model_pass(run_extract, toy_texts, t
 def test_a_second_run_does_nothing(run_extract, toy_texts, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = make_examples(toy_texts)
     run_extract(examples)
-    monkeypatch.setattr("mosaic_sae.pipeline.extract.TextModel", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("mosaic_sae.pipeline.readings.TextModel", lambda *_: pytest.fail("the model was loaded"))
     run_extract(examples)
 
 
@@ -99,7 +99,7 @@ def test_only_the_missing_shard_is_made_again(run_extract, toy_texts, monkeypatc
     (folder / "shard-00001.safetensors").unlink()
     seen = []
     tokenise = TextModel.tokenise
-    monkeypatch.setattr(TextModel, "tokenise", lambda self, texts, policy: seen.append(texts) or tokenise(self, texts, policy))
+    monkeypatch.setattr(TextModel, "tokenise", lambda self, texts, *rest: seen.append(texts) or tokenise(self, texts, *rest))
     run_extract(examples)
     assert seen == [toy_texts[16:32]]
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mosaic_sae.report.content import Content
-from mosaic_sae.report.facts import dataset_rows, language_splits
+from mosaic_sae.report.facts import dataset_rows, domain_splits
 from mosaic_sae.report.transfer import read_transfer
 from mosaic_sae.report.write import html_report, markdown_report
 
@@ -15,10 +15,18 @@ HOSTILE = "<script>alert(1)</script>|x"
 
 
 def cell(representation: str, train: str, test: str, score: float, gap: float = np.nan, classifier: str = "logistic", **more) -> dict:
-    about = {"dataset": "d", "family": "language", "selection": "chosen", "split": f"language {train}", "share": 1.0, "n_train": 50}
+    about = {
+        "dataset": "d",
+        "family": "language",
+        "by": "language",
+        "selection": "chosen",
+        "split": f"language {train}",
+        "share": 1.0,
+        "n_train": 50,
+    }
     scores = {"macro_f1": score, "macro_f1_low": score - 0.1, "macro_f1_high": score + 0.1, "cv_macro_f1": 0.5, "n_test": 20}
     gaps = {"gap": gap, "gap_low": gap - 0.05, "gap_high": gap + 0.05}
-    names = {"representation": representation, "classifier": classifier, "train_language": train, "test_language": test}
+    names = {"representation": representation, "classifier": classifier, "train_domain": train, "test_domain": test}
     return about | names | {"model": "m", "layer": 9.0, "sae": "s", "pooling": "max", "path": "p"} | scores | gaps | more
 
 
@@ -46,7 +54,7 @@ def folder(tmp_path: Path):
     return write
 
 
-def test_a_run_without_language_splits_has_no_transfer(tmp_path: Path) -> None:
+def test_a_run_without_domain_splits_has_no_transfer(tmp_path: Path) -> None:
     assert read_transfer(tmp_path) == []
 
 
@@ -63,7 +71,7 @@ def test_means_heat_map_and_words_by_hand(folder) -> None:
     assert sae.gap == pytest.approx(-0.11) and (sae.n_clear, sae.n_pairs) == (1, 2)
     assert [matrix.method for matrix in transfer.matrices] == ["SAE (logistic)", "TF-IDF (logistic)"]  # controls have none
     matrix = transfer.matrices[0]
-    assert matrix.test_languages == ["de", "en", "fr"] and [language for language, _ in matrix.rows] == ["de", "en"]
+    assert matrix.test_domains == ["de", "en", "fr"] and [language for language, _ in matrix.rows] == ["de", "en"]
     shades = [[one.shade for one in cells] for _, cells in matrix.rows]
     assert shades == [pytest.approx([1, 0.4, 0.2]), pytest.approx([0.6, 0.8, 0])]  # one scale, 0.2 to 0.7, for both heat-maps
     assert [[one.own for one in cells] for _, cells in matrix.rows] == [[True, False, False], [False, True, False]]
@@ -98,10 +106,26 @@ def test_shares_make_a_curve_and_only_the_whole_part_a_heat_map(folder) -> None:
 
 
 def test_hostile_names_are_shown_as_text(folder) -> None:
-    line = {"dataset": "d", "family": "language", "train_language": HOSTILE, "label": HOSTILE, "latent": 3, "weight": 1.0, "kind": "shared"}
-    line |= {"language": HOSTILE, "density_class": 0.5, "density_rest": 0.1, "marks_class": True, "strongest_text": HOSTILE}
+    line = {
+        "dataset": "d",
+        "family": "language",
+        "by": "language",
+        "train_domain": HOSTILE,
+        "label": HOSTILE,
+        "latent": 3,
+        "weight": 1.0,
+        "kind": "shared",
+    }
+    line |= {"domain": HOSTILE, "high_class": 0.5, "high_rest": 0.1, "marks_class": True, "weight_here": 0.25, "strongest_text": HOSTILE}
     cells = [cell("sae", one, two, 0.5, -0.3, share=share) for one in ("a", HOSTILE) for two in ("a", HOSTILE) for share in (0.5, 1.0)]
-    silent = line | {"language": "a", "density_class": np.nan, "density_rest": 0.0, "marks_class": False, "strongest_text": None}
+    silent = line | {
+        "domain": "a",
+        "high_class": np.nan,
+        "high_rest": 0.0,
+        "marks_class": False,
+        "weight_here": np.nan,
+        "strongest_text": None,
+    }
     content = Content({"name": "r", "status": "done", "points": {}}, [], read_transfer(folder(cells, [line, silent])), 4)
     page, markdown = html_report(content), markdown_report(content)
     assert content.transfers[0].latents[0].texts == {HOSTILE: HOSTILE}
@@ -110,14 +134,14 @@ def test_hostile_names_are_shown_as_text(folder) -> None:
     assert "<script>" not in markdown and rows and all(row.count(" |") == 3 for row in rows if "(" in row)
 
 
-def test_language_splits_are_one_item_of_the_data_table() -> None:
-    notes = {"share": 1.0}
+def test_domain_splits_are_one_item_of_the_data_table() -> None:
+    notes = {"share": 1.0, "by": "language"}
     splits = {
         "random": {"train": 80, "test": 20, "notes": {}},
-        "language de": {"train": 1200, "test": 900, "notes": notes | {"language": "de"}},
-        "language en": {"train": 1150, "test": 900, "notes": notes | {"language": "en"}},
-        "language en 10%": {"train": 115, "test": 900, "notes": {"share": 0.1, "language": "en"}},
+        "language de": {"train": 1200, "test": 900, "notes": notes | {"domain": "de"}},
+        "language en": {"train": 1150, "test": 900, "notes": notes | {"domain": "en"}},
+        "language en 10%": {"train": 115, "test": 900, "notes": {"share": 0.1, "by": "language", "domain": "en"}},
     }
     run = {"datasets": [{"name": "d", "splits": splits}]}
-    assert language_splits(run) == {("d", name) for name in splits if name != "random"}
+    assert domain_splits(run) == {("d", name) for name in splits if name != "random"}
     assert dataset_rows(run)[0][3] == "random 80 / 20; 2 languages, each 1,150 to 1,200 / 900 of all"

@@ -5,7 +5,9 @@ import hashlib
 import http.server
 import io
 import json
+import struct
 import threading
+import zlib
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -17,6 +19,24 @@ COMMIT = "a" * 40
 def parquet(texts: list[str], labels: list[int]) -> bytes:
     features = {"q": {"dtype": "string", "_type": "Value"}, "a": {"names": ["no", "yes"], "_type": "ClassLabel"}}
     table = pa.table({"q": texts, "a": pa.array(labels, pa.int64())})
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), sink)
+    return sink.getvalue()
+
+
+def picture(shade: int) -> bytes:
+    """A PNG file of one grey pixel."""
+    header, pixel = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0), zlib.compress(bytes([0, shade]))
+    chunks = ((b"IHDR", header), (b"IDAT", pixel), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+def pictures(shades: list[int]) -> bytes:
+    features = {"image": {"_type": "Image"}, "a": {"dtype": "string", "_type": "Value"}}
+    records = [{"bytes": picture(shade), "path": f"{shade}.png"} for shade in shades]
+    table = pa.table({"image": records, "a": ["dark" if shade < 128 else "light" for shade in shades]})
     sink = io.BytesIO()
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), sink)
     return sink.getvalue()
@@ -34,6 +54,7 @@ ROWS = parquet(["one", "two", "three"], [1, 0, 1])
 REPOS: dict[str, dict[str, bytes]] = {
     "me/tiny": {"data/train-0.parquet": ROWS, "data/test-0.parquet": parquet(["x", "y"], [0, 1]), "README.md": b"---\nlicense: mit\n---\n"},
     "me/two": {"small.parquet": ROWS, "large.parquet": ROWS, "README.md": _TWO_CONFIGS},
+    "me/pictures": {"data/train-0.parquet": pictures([3, 250])},
     "me/gated": {"data/train-0.parquet": ROWS},
     "me/broken": {},
 }

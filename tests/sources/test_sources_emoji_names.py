@@ -12,7 +12,7 @@ import pytest
 from mosaic_sae.config.schema import SplitSpec
 from mosaic_sae.fsio import sha256_file
 from mosaic_sae.sources import packaged
-from mosaic_sae.sources.languages import language_splits
+from mosaic_sae.sources.domains import domain_splits
 from mosaic_sae.sources.units import normal_text
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -62,7 +62,7 @@ def test_no_name_twice_in_a_language_and_no_family_on_both_sides(data) -> None:
 
 def test_it_parts_into_languages_of_one_size(load) -> None:
     examples = load("packaged/emoji_names", id_field="id", language_field="language", group_field="family", split_field="split")
-    made = language_splits(examples, SplitSpec(kind="language", min_train=500), 0.2, 42)
+    made = domain_splits(examples, SplitSpec(kind="language", min_train=500), 0.2, 42)
     assert len(made) == 12 and len({len(split.rows.train) for split in made}) == 1 and len(made[0].rows.train) > 1100
     # Names that are equal in several languages are of one emoji nearly always; few rows are lost to what is not.
     assert made[0].rows.notes.get("left_out_of_train", 0) < 0.02 * len(examples)

@@ -1,3 +1,4 @@
+import hashlib
 import importlib.util
 import json
 import os
@@ -25,7 +26,9 @@ for keys in json.loads(sys.argv[1]):
     start = time.monotonic()
     try:
         found = load_examples(DatasetEntry(**{"text_field": "q", "label_field": "a", **keys}), 0)
+        hashes = [picture.sha256 for picture in found.pictures or []]
         result = {"texts": found.texts, "labels": found.labels, "provenance": found.provenance, "fingerprint": found.fingerprint}
+        result["pictures"] = hashes
     except SourceError as error:
         result = {"error": str(error)}
     print(json.dumps(result | {"seconds": time.monotonic() - start}))
@@ -63,6 +66,7 @@ def online(home: Path) -> dict[str, dict[str, Any]]:
         "no config": {"name": "me/two"},
         "wrong config": {"name": "me/two", "config_name": "smal"},
         "config": {"name": "me/two", "config_name": "small"},
+        "pictures": {"name": "me/pictures", "text_field": None, "image_field": "image"},
     }
     with hub_stub.serve() as endpoint:
         return dict(zip(entries, run(home, endpoint, *entries.values()), strict=True))
@@ -82,6 +86,12 @@ def test_one_split_with_class_names_commit_and_licence(online):
 def test_only_split_of_a_configuration_needs_no_name(online):
     assert online["config"]["labels"] == ["yes", "no", "yes"]
     assert online["config"]["provenance"]["config_name"] == "small"
+
+
+def test_pictures_come_as_the_files_they_are(online):
+    found = online["pictures"]
+    assert found["labels"] == ["dark", "light"]
+    assert found["pictures"] == [hashlib.sha256(hub_stub.picture(shade)).hexdigest() for shade in (3, 250)]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_saved_splits_are_named_when_there_are_several(saved, load):
 
 
 def test_other_folder(tmp_path, load):
-    with pytest.raises(SourceError, match=r"is a folder, but not one saved by datasets.*\.parquet"):
+    with pytest.raises(SourceError, match=r"is a folder, but neither one saved by datasets .* nor one of pictures.*\.parquet"):
         load(str(tmp_path))
 
 

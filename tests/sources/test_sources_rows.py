@@ -93,11 +93,6 @@ def test_all_missing_columns_are_named_at_once(write, load):
     assert "Columns: text, label, lang" in message
 
 
-def test_image_only_is_refused_clearly(write, load):
-    with pytest.raises(SourceError, match="only texts can be read so far"):
-        load(write("a.csv", "text,label\na,x\n"), text_field=None, image_field="text")
-
-
 BAD = [
     {"id": "1", "text": " \t", "label": "x"},
     {"id": "2", "text": "b", "label": None},

@@ -24,10 +24,10 @@ def trained(language: str, predicted: str, share: float = 1.0) -> Trained:
 def test_cells_by_hand() -> None:
     #                              de  en  de  en  de  en  de  en  fr fr
     cells = transfer_cells([trained("de", "aaaababbab"), trained("en", "aaaabbbbbb")], LANGUAGE, 200, 0)
-    assert [(cell.train_language, cell.test_language) for cell in cells] == [
+    assert [(cell.train_domain, cell.test_domain) for cell in cells] == [
         (train, test) for train in ("de", "en") for test in ("de", "en", "fr")
     ]
-    scores = {(cell.train_language, cell.test_language): cell for cell in cells}
+    scores = {(cell.train_domain, cell.test_domain): cell for cell in cells}
     # de on de: rows 1 2 3 4 = a a b b, answered a a b b. de on en: a a a b: F1 of a 4/5, of b 2/3.
     assert scores["de", "de"].macro_f1 == 1.0 and scores["de", "de"].n_test == 4
     assert scores["de", "en"].macro_f1 == pytest.approx((4 / 5 + 2 / 3) / 2)
@@ -43,8 +43,8 @@ def test_equal_predictions_have_no_gap_and_shares_are_paired_with_their_own() ->
     cells = transfer_cells(
         [trained("de", same), trained("en", same), trained("de", "a" * 10, 0.5), trained("en", "".join(LABELS), 0.5)], LANGUAGE, 200, 0
     )
-    scores = {(cell.train_language, cell.share, cell.test_language): cell for cell in cells}
-    assert all(cell.gap == cell.gap_low == cell.gap_high == 0 for cell in cells if cell.share == 1 and cell.test_language != "fr")
+    scores = {(cell.train_domain, cell.share, cell.test_domain): cell for cell in cells}
+    assert all(cell.gap == cell.gap_low == cell.gap_high == 0 for cell in cells if cell.share == 1 and cell.test_domain != "fr")
     assert scores["de", 0.5, "en"].gap == pytest.approx(1 / 3 - 1)
 
 

@@ -48,7 +48,7 @@ def command(
 
     experiment = _experiment(config, set_ or [], model, layer, sae, format_)
     examples = load_examples(_sample(experiment.datasets[0], texts), experiment.settings.seed)
-    found = [one for entry in experiment.models for one in diagnose(experiment, entry, examples.texts)]
+    found = [one for entry in experiment.models for one in diagnose(experiment, entry, examples.texts, examples.pictures)]
     if json_:
         report = [{**asdict(one.measured), "findings": [asdict(finding) for finding in one.findings], "fits": one.fits} for one in found]
         typer.echo(json.dumps(report, indent=1, ensure_ascii=False))

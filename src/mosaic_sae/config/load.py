@@ -1,4 +1,4 @@
-"""From a file name (or a preset's name) and overrides to a valid :class:`Experiment` or :class:`SaeRecipe`."""
+"""From a file name (or a preset's name) and overrides to a valid :class:`Experiment`, or the recipe of an SAE or a translation."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mosaic_sae.config.presets import preset_names, preset_path
 from mosaic_sae.config.read import read_yaml
 from mosaic_sae.config.sae_recipe import SaeRecipe
 from mosaic_sae.config.schema import Experiment
+from mosaic_sae.config.translation import TranslationJob
 from mosaic_sae.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,15 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> SaeReci
         ConfigError: as for :func:`load_experiment`.
     """
     return read_yaml(_existing(path, []), SaeRecipe, overrides or []).value
+
+
+def load_translation(path: str | Path, overrides: list[str] | None = None) -> TranslationJob:
+    """Read a translation job.
+
+    Raises:
+        ConfigError: as for :func:`load_experiment`.
+    """
+    return read_yaml(_existing(path, []), TranslationJob, overrides or []).value
 
 
 def to_yaml(experiment: Experiment) -> str:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from mosaic_sae.config.poolings import canonical_pooling
 
 Pooling = Annotated[int | str, AfterValidator(canonical_pooling)]
-Baseline = Literal["majority", "shuffled_labels", "tfidf", "dense_mean", "dense_last", "dense_max", "random_sae"]
+Baseline = Literal["majority", "shuffled_labels", "tfidf", "pixels", "dense_mean", "dense_last", "dense_max", "vision_tower", "random_sae"]
 
 
 _RESERVED = ("points", "evidence", "splits")
@@ -77,6 +77,9 @@ class Tokens(Block):
     """Tokens from one window to the next; null = half of max_length. A token counts in the window with most text before it."""
     max_norm: Annotated[float, Field(gt=0)] | Literal["auto"] | None = "auto"
     """Tokens with a larger activation norm do not count (massive activations); auto = the limit stored with the SAE, null = none."""
+    pool: Literal["auto", "image", "text", "all"] = "auto"
+    """model_type vlm: which tokens of a row with a picture count: its image tokens, those of its text or prompt, or both; auto = the
+    image tokens. Of a row without a picture the text's tokens count; image does not go with such rows."""
 
 
 class Chat(Block):
@@ -157,6 +160,8 @@ class ModelEntry(Block):
     """Precision of the weights: none = settings.dtype; 8bit and 4bit need a CUDA GPU and bitsandbytes, and change the numbers."""
     chat: Chat = Chat()
     """Chat template; SAEs trained on plain text fit plain text best."""
+    prompt: str = ""
+    """model_type vlm: text put after the picture of a row that has no text of its own ("describe en")."""
     sae: SaeBlock | None = None
     """Where the SAEs are; needed unless the model is one with a known public release."""
 
@@ -177,9 +182,9 @@ class ModelEntry(Block):
 class SplitSpec(Block):
     """One way to part a dataset into train and test."""
 
-    kind: Literal["random", "column", "holdout", "language"] = "random"
+    kind: Literal["random", "column", "holdout", "language", "modality"] = "random"
     """random: stratified and seeded; column: the dataset's own split; holdout: test on all rows whose field has one of the values;
-    language: train on each language in turn, test on the test rows of all."""
+    language: train on each language in turn, test on the test rows of all; modality: the same with texts and images for languages."""
     name: str | None = None
     """Name in tables; null = the kind."""
     field: str | None = None
@@ -189,11 +194,12 @@ class SplitSpec(Block):
     languages: list[str] = []
     """kind language: languages to train on; empty = all that have min_train rows and every class."""
     min_train: Annotated[int, Field(ge=2)] = 100
-    """kind language: a language with fewer training rows is tested on, but not trained on."""
+    """kinds language and modality: a language (or modality) with fewer training rows is tested on, but not trained on."""
     equal_sizes: bool = True
-    """kind language: whether every language's training part is reduced to the size of the smallest, whole groups at a time."""
+    """kinds language and modality: whether every training part is reduced to the size of the smallest, whole groups at a time."""
     train_shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [1.0]
-    """kind language: shares of the training part to train on, each its own split; [0.1, 1.0] shows what few native examples give."""
+    """kinds language and modality: shares of the training part to train on, each its own split; [0.1, 1.0] shows what few
+    examples give."""
 
     @model_validator(mode="after")
     def _keys_belong_to_the_kind(self) -> SplitSpec:
@@ -203,8 +209,10 @@ class SplitSpec(Block):
             raise ValueError(f"field and test_values belong to kind: holdout, not to kind: {self.kind}")
         fields = type(self).model_fields
         keys = [key for key in ("languages", "min_train", "equal_sizes", "train_shares") if getattr(self, key) != fields[key].default]
-        if self.kind != "language" and keys:
-            raise ValueError(f"{keys[0]}: only for kind: language, not for kind: {self.kind}")
+        if self.by is None and keys:
+            raise ValueError(f"{keys[0]}: only for kind: language{' or modality' * (keys[0] != 'languages')}, not for kind: {self.kind}")
+        if self.kind == "modality" and self.languages:
+            raise ValueError("languages: only for kind: language, not for kind: modality")
         if 1.0 not in self.train_shares:
             raise ValueError("train_shares: must contain 1.0, the whole training part")
         return self
@@ -214,12 +222,17 @@ class SplitSpec(Block):
         """Name shown in tables and used in paths."""
         return self.name or self.kind
 
+    @property
+    def by(self) -> Literal["language", "modality"] | None:
+        """What the domains are that it trains on in turn; None for splits that part a dataset as a whole."""
+        return self.kind if self.kind in {"language", "modality"} else None
+
 
 class DatasetEntry(Block):
     """One labelled dataset."""
 
     name: str
-    """Hugging Face name, a csv, tsv, jsonl or parquet file, a folder saved by ``datasets``, or "packaged/NAME"."""
+    """Hugging Face name, a csv, tsv, jsonl or parquet file, a folder of pictures or one saved by ``datasets``, or "packaged/NAME"."""
     config_name: str | None = None
     """Configuration of the Hugging Face dataset; empty = none."""
     split: str | None = None
@@ -231,7 +244,8 @@ class DatasetEntry(Block):
     template: str | None = None
     """Text made from several columns, e.g. "{title}\\n{body}"; instead of text_field."""
     image_field: str | None = None
-    """Column with the image (model_type: vlm)."""
+    """Column with the picture, a path relative to the table or the bytes of an image file; needs model_type: vlm. Rows may have
+    a text, a picture, or both."""
     label_field: str
     """Column with the label."""
     id_field: str | None = None
@@ -241,11 +255,11 @@ class DatasetEntry(Block):
     language_field: str | None = None
     """Column with the language."""
     split_field: str | None = None
-    """Column that says train or test, for splits of kind column and, when named, of kind language."""
+    """Column that says train or test, for splits of kind column and, when named, of kinds language and modality."""
     max_rows: Annotated[int, Field(ge=2)] | None = None
     """Keep this many rows, sampled by seed, stratified by label."""
     on_bad_rows: Literal["error", "skip"] = "error"
-    """What an empty text, a missing label or a duplicate id does: stop, or leave the row out and count it."""
+    """What an empty text, an unreadable picture, a missing label or a duplicate id does: stop, or leave the row out and count it."""
     splits: Annotated[list[SplitSpec], Field(min_length=1)] = [SplitSpec()]
     """Ways to part the rows; each is scored on its own."""
 
@@ -267,6 +281,14 @@ class DatasetEntry(Block):
                 raise ValueError(
                     "a split of kind language needs group_field, the column in which translations of one item are equal"
                     " (if no rows are translations of each other, name the text column), or split_field, the dataset's own split"
+                )
+        if any(split.kind == "modality" for split in self.splits):
+            if not (self.image_field and (self.text_field or self.template)):
+                raise ValueError("a split of kind modality needs image_field, and text_field or template")
+            if not (self.split_field or self.group_field):
+                raise ValueError(
+                    "a split of kind modality needs group_field, the column in which the text and the picture of one item are equal"
+                    " (if no rows belong together, name the id column), or split_field, the dataset's own split"
                 )
         return self
 
@@ -324,6 +346,25 @@ class Experiment(Block):
     def _windows_hold_no_template(self) -> Experiment:
         if self.tokens.long_texts == "window" and any(entry.chat.template == "model" for entry in self.models):
             raise ValueError("tokens.long_texts: window and models.chat.template: model exclude each other; use long_texts: truncate")
+        return self
+
+    @model_validator(mode="after")
+    def _pool_and_prompt_belong_to_pictures(self) -> Experiment:
+        if self.settings.model_type != "vlm":
+            if self.tokens.pool != "auto":
+                raise ValueError(f"tokens.pool: {self.tokens.pool} needs settings.model_type: vlm; a language model reads texts alone")
+            if prompted := [entry.name for entry in self.models if entry.prompt]:
+                raise ValueError(f"models.prompt of {prompted[0]} needs settings.model_type: vlm; it is put after a picture")
+        return self
+
+    @model_validator(mode="after")
+    def _pictures_have_a_reader(self) -> Experiment:
+        pictured = [entry.name for entry in self.datasets if entry.image_field]
+        if pictured and self.settings.model_type != "vlm":
+            raise ValueError(f"datasets: {pictured[0]} has image_field, and pictures need settings.model_type: vlm")
+        readers = [name for name in ("pixels", "vision_tower") if name in self.classification_params.baselines]
+        if readers and not pictured:
+            raise ValueError(f"classification_params.baselines: {readers[0]} reads pictures, but no dataset has image_field")
         return self
 
     @model_validator(mode="after")

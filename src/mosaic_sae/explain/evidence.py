@@ -119,6 +119,7 @@ class _Tally:
     def __init__(self, latents: np.ndarray, d_sae: int, examples: Examples, token_store: TokenStore, n_examples: int) -> None:
         self.latents, self.slots = latents, slot_table(latents, d_sae)
         self._examples, self._token_store, self._n_examples = examples, token_store, n_examples
+        self._keys = examples.keys
         self._classes = sorted(set(examples.labels))
         self._class_size = Counter(examples.labels)
         code = {name: number for number, name in enumerate(self._classes)}
@@ -152,7 +153,7 @@ class _Tally:
             for i in members[np.argsort(-peaks.value[members], kind="stable")].tolist():
                 row = first_row + int(peaks.row[i])
                 # A text that occurs twice is shown once, at its stronger row. The first texts of a shard are all it can contribute.
-                text = self._examples.texts[row]
+                text = self._keys[row]
                 if text in offered:
                     continue
                 if len(offered) == self._n_examples:

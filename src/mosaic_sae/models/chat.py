@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from mosaic_sae.errors import ModelError
 
-# Stands for the text when the template is rendered; no template and no text holds it.
-_MARK = "\x02mosaic\x02"
+MARK = "\x02mosaic\x02"
+"""Stands for the text when a template is rendered; no template and no text holds it."""
 
 
 @dataclass(frozen=True)
@@ -51,35 +52,63 @@ class ChatFrame:
         return encoded.input_ids, own
 
 
-def chat_frame(tokenizer: Any, system: str | None, name: str) -> ChatFrame:
+def chat_frame(tokenizer: Any, system: str | None, name: str, processor: Any = None, with_picture: bool = False) -> ChatFrame:
     """Render the model's own template once, with a mark in the place of the text.
 
     Args:
         tokenizer: the model's tokenizer.
         system: text of the system turn; None = no system turn (some templates then write one of their own).
         name: of the model, for messages.
+        processor: of a vision-language model; its template goes before the tokenizer's.
+        with_picture: whether a picture stands before the text.
 
     Raises:
         ModelError: the model has no template, or the template refuses the turns or changes the text.
     """
-    from jinja2 import TemplateError
-
-    if not tokenizer.chat_template:
+    template = getattr(processor, "chat_template", None) or tokenizer.chat_template
+    if not template:
         raise ModelError(
             f"models.chat.template is 'model', but {name} has no chat template; base models have none. "
             "Use an instruction-tuned model, or chat: {template: none}."
         )
+    refusals = []
+    # Templates of vision-language models take a turn as a list of parts, those of language models as one text.
+    image_token = processor.image_token if with_picture else None
+    for as_content in (_as_text,) if processor is None else (_as_parts, _as_text):
+        frame, refusal = _frame(tokenizer, template, system, image_token, as_content)
+        if frame is not None:
+            return frame
+        refusals.append(refusal)
+    raise ModelError(f"The chat template of {name} {refusals[-1]}")
 
-    def render(text: str) -> str:
-        turns = [{"role": "system", "content": system}] if system is not None else []
+
+def _as_text(text: str, image_token: str | None) -> Any:
+    return text if image_token is None else f"{image_token}\n{text}"
+
+
+def _as_parts(text: str, image_token: str | None) -> Any:
+    return [{"type": "image"}] * (image_token is not None) + [{"type": "text", "text": text}]
+
+
+def _frame(
+    tokenizer: Any, template: str, system: str | None, image_token: str | None, as_content: Callable[[str, str | None], Any]
+) -> tuple[ChatFrame | None, str]:
+    """Return the frame, or None and what the template does instead of writing it."""
+    from jinja2 import TemplateError
+
+    turns = [{"role": "system", "content": as_content(system, None)}] if system is not None else []
+    rendered = []
+    for text in (MARK, f"  {MARK}  "):
         try:
-            rendered = tokenizer.apply_chat_template([*turns, {"role": "user", "content": text}], tokenize=False)
+            user = {"role": "user", "content": as_content(text, image_token)}
+            turn = tokenizer.apply_chat_template([*turns, user], chat_template=template, tokenize=False)
         except (TemplateError, ValueError, TypeError) as error:
-            raise ModelError(f"The chat template of {name} refuses {'a system turn and ' if turns else ''}a user turn: {error}.") from error
-        if not isinstance(rendered, str) or rendered.count(_MARK) != 1:
-            raise ModelError(f"The chat template of {name} does not keep the text as it is. Use chat: {{template: none}}.")
-        return rendered
-
-    prefix, suffix = render(_MARK).split(_MARK)
-    strips = render(f"  {_MARK}  ") == f"{prefix}{_MARK}{suffix}"
-    return ChatFrame(prefix, suffix, strips)
+            return None, f"refuses {'a system turn and ' if turns else ''}a user turn: {error}."
+        # A template that expects one text writes a list of parts as Python does.
+        if not isinstance(turn, str) or turn.count(MARK) != 1 or "'type':" in turn:
+            return None, "does not keep the text as it is. Use chat: {template: none}."
+        if image_token is not None and turn.count(image_token) != 1:
+            return None, f"does not write {image_token} once for a picture. Use chat: {{template: none}}."
+        rendered.append(turn)
+    prefix, suffix = rendered[0].split(MARK)
+    return ChatFrame(prefix, suffix, strips=rendered[1] == f"{prefix}{MARK}{suffix}"), ""

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mosaic_sae.models.vision_families import VISION_FAMILIES
+
 
 def _no_gaps(_config: Any) -> dict[str, str]:
     return {}
@@ -86,12 +88,14 @@ FAMILIES: dict[str, Family] = {
 def family_of(config: Any) -> Family | None:
     """Return a model's family, or None.
 
-    A model that wraps a known language model (LLaVA, PaliGemma) has that one's blocks, wherever it keeps them.
+    A model that wraps a known language model (LLaVA, PaliGemma) has that one's blocks, at a place of its own.
 
     Args:
         config: the model's transformers config.
     """
     if config.model_type in FAMILIES:
         return FAMILIES[config.model_type]
-    inner = FAMILIES.get(config.get_text_config().model_type)
-    return replace(inner, blocks=None) if inner else None
+    vision = VISION_FAMILIES.get(config.model_type)
+    inner = FAMILIES.get((vision and vision.text_family) or config.get_text_config().model_type)
+    blocks = f"{vision.language_model}.layers" if vision else None
+    return replace(inner, blocks=blocks) if inner else None

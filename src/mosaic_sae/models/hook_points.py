@@ -68,7 +68,11 @@ class HookPoint:
     site: str = "resid_post"
 
     def __str__(self) -> str:
-        return f"blocks.{self.layer}.{SITES[self.site]}"
+        return self.site if self == VISION_TOWER else f"blocks.{self.layer}.{SITES[self.site]}"
+
+
+VISION_TOWER = HookPoint(-1, "vision_tower")
+"""The pooled output of a vision-language model's vision tower: one state per picture, before the language model."""
 
 
 def find_hook_point(name: str) -> HookPoint | None:

@@ -46,7 +46,7 @@ def load_base_model(located: LocatedModel, loading: Loading, device: torch.devic
         The model, and the device that token ids go to.
 
     Raises:
-        ModelError: it cannot be loaded, needs code that is not trusted, or cannot be quantised here.
+        ModelError: it cannot be loaded, lacks weights, needs code that is not trusted, or cannot be quantised here.
     """
     import torch
 
@@ -57,14 +57,20 @@ def load_base_model(located: LocatedModel, loading: Loading, device: torch.devic
     if loading.device_map is not None:
         options["device_map"] = loading.device_map
     config = read_json(located.folder / "config.json")
-    if _text_config(config).get("attn_logit_softcapping") is not None:
+    if _is_capped(located):
         # The fused attention kernels leave the cap out.
         options["attn_implementation"] = "eager"
     quiet_transformers()
     try:
-        model = _auto_class(config).from_pretrained(located.folder, **options)
+        model, found = _auto_class(config).from_pretrained(located.folder, output_loading_info=True, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"Cannot load the model {located.name} from {located.folder}: {error}") from error
+    if absent := sorted(name for name in found["missing_keys"] if not name.startswith("lm_head")):
+        # transformers would fill them with random numbers.
+        raise ModelError(
+            f"{len(absent)} weights of the model {located.name} are not in {located.folder}: {', '.join(absent[:3])}. "
+            "Its files and its config.json do not belong together, or a file is missing."
+        )
     if "device_map" not in options:
         model = model.to(device)
     return model.base_model.eval().requires_grad_(False), _first_device(model, device)
@@ -77,9 +83,12 @@ def _auto_class(config: dict[str, Any]) -> Any:
     return AutoModelForCausalLM if "auto_map" in config and "AutoModel" not in config["auto_map"] else AutoModel
 
 
-def _text_config(config: dict[str, Any]) -> dict[str, Any]:
-    text: dict[str, Any] = config.get("text_config", config)
-    return text
+def _is_capped(located: LocatedModel) -> bool:
+    """Whether attention logits are soft-capped. The file may leave it out where it is usual (Gemma 2)."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(located.folder, local_files_only=True, trust_remote_code=located.trust_remote_code)
+    return getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
 
 
 def _quantisation(kind: str, device: torch.device, dtype: torch.dtype) -> Any:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mosaic_sae.errors import ModelError
+from mosaic_sae.errors import ModelError, unknown_name
 from mosaic_sae.fsio import read_json, sha256_file
 from mosaic_sae.models.hub import snapshot
-from mosaic_sae.models.packaged import PACKAGED, PREFIX, packaged_folder
+from mosaic_sae.models.packaged import PACKAGED, PREFIX, RECEIPT, packaged_folder
+from mosaic_sae.models.packaged_vision import adapter_folder, adapter_names
 
 _WEIGHTS = ("*.safetensors", "*.bin")
 _SMALL = ["*.json", "*.model", "*.txt", "*.jinja"]
@@ -32,6 +33,8 @@ class LocatedModel:
     licence: str | None = None
     trust_remote_code: bool = False
     """Whether Python code from the model's folder may run."""
+    text_family: str = ""
+    """Model type of the language model inside a vision-language model; else the same as ``family``."""
 
 
 def locate_model(name: str, revision: str | None = None, trust_remote_code: bool = False) -> LocatedModel:
@@ -46,12 +49,7 @@ def locate_model(name: str, revision: str | None = None, trust_remote_code: bool
         ModelError: the model cannot be had, its folder is no Hugging Face model, or it needs code that is not trusted.
     """
     if name.startswith(PREFIX):
-        folder = packaged_folder(name)
-        short = name.removeprefix(PREFIX)
-        receipt = read_json(folder / "converted.json")
-        # The converted weights, not the GGUF file, are what the numbers come from.
-        identity = {"packaged": short, "weights": receipt["sha256"]["model.safetensors"]}
-        return _describe(name, folder, identity, licence=PACKAGED[short].licence)
+        return _locate_packaged(name)
     local = Path(name).expanduser()
     if local.is_dir():
         return _describe(name, local, _file_hashes(local, trust_remote_code), trust_remote_code)
@@ -62,6 +60,19 @@ def locate_model(name: str, revision: str | None = None, trust_remote_code: bool
     if not any(folder.glob(_WEIGHTS[0])):
         folder = snapshot(name, revision, [*small, _WEIGHTS[1]])
     return _describe(name, folder, {"hub": name, "commit": folder.name}, trust_remote_code)
+
+
+def _locate_packaged(name: str) -> LocatedModel:
+    short, adapters = name.removeprefix(PREFIX), adapter_names()
+    if short not in PACKAGED and short not in adapters:
+        raise ModelError(unknown_name("packaged model", short, [*PACKAGED, *adapters]))
+    folder = adapter_folder(name) if short in adapters else packaged_folder(name)
+    receipt = read_json(folder / RECEIPT)
+    # The converted weights, not the GGUF file, are what the numbers come from.
+    identity = {"packaged": short, "weights": receipt["sha256"]["model.safetensors"]}
+    if short in adapters:
+        identity["config"] = receipt["sha256"]["config.json"]
+    return _describe(name, folder, identity, licence=receipt["licence"])
 
 
 def _file_hashes(folder: Path, trust_remote_code: bool) -> dict[str, Any]:
@@ -85,12 +96,23 @@ def _describe(
             f"The model {name} (model_type {config.get('model_type')}) is none that transformers knows; it needs the Python code in its "
             "repository. Read that code, then set trust_remote_code: true in the model entry to let it run."
         )
-    text = config.get("text_config", config)
+    family, text = str(config.get("model_type")), config.get("text_config", config)
+    text_family = str(text.get("model_type", family))
     n_layers = text.get("num_hidden_layers", text.get("n_layer"))
     d_model = text.get("hidden_size", text.get("n_embd"))
+    if "text_config" in config and not (isinstance(n_layers, int) and isinstance(d_model, int)):
+        n_layers, d_model = _default_sizes(folder)
     if not isinstance(n_layers, int) or not isinstance(d_model, int):
         raise ModelError(f"{path} does not say num_hidden_layers and hidden_size; this is not a transformer language model.")
-    return LocatedModel(name, folder, identity, n_layers, d_model, str(config.get("model_type")), licence, trust_remote_code)
+    return LocatedModel(name, folder, identity, n_layers, d_model, family, licence, trust_remote_code, text_family)
+
+
+def _default_sizes(folder: Path) -> tuple[Any, Any]:
+    """Return number of layers and width of a language model whose config leaves out what is usual (LLaVA 1.5 does)."""
+    from transformers import AutoConfig
+
+    text = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
+    return getattr(text, "num_hidden_layers", None), getattr(text, "hidden_size", None)
 
 
 def needs_own_code(config: dict[str, Any]) -> bool:

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mosaic_sae.config.schema import Chat, Tokens
 from mosaic_sae.errors import ModelError
 from mosaic_sae.models.blocks import Tap, find_blocks, find_tap
@@ -17,7 +19,8 @@ from mosaic_sae.models.families import family_of
 from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.models.loading import Loading, load_base_model
 from mosaic_sae.models.locate import LocatedModel
-from mosaic_sae.models.tokenise import TokenisedTexts, TokenPolicy, adds_bos_itself, tokenise
+from mosaic_sae.models.tokenise import Piece, TokenisedTexts, TokenPolicy, adds_bos_itself, tokenise
+from mosaic_sae.sources.images import Picture
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +36,9 @@ _FALLBACK_LENGTH = 2048
 
 class TextModel:
     """Captures activations at hook points; blocks deeper than the deepest one and the head never run."""
+
+    rows_at_once: int | None = None
+    """Most rows to tokenise at a time; None = a whole shard."""
 
     def __init__(
         self, located: LocatedModel, points: Sequence[HookPoint], device: str = "auto", dtype: str = "auto", loading: Loading | None = None
@@ -72,7 +78,7 @@ class TextModel:
         del self._blocks[self.points[-1].layer + 1 :]
 
     def capture(self, ids: torch.Tensor) -> dict[HookPoint, torch.Tensor]:
-        """Run one right-padded batch.
+        """Run one right-padded batch of texts.
 
         No attention mask is passed: attention is causal and padding is on the right, so no real token sees a pad.
 
@@ -85,6 +91,19 @@ class TextModel:
         Raises:
             ModelError: a hook point was not reached.
         """
+        return self._listen_to(ids.shape, lambda: self._language_model(input_ids=ids.to(self.device), use_cache=False))
+
+    def capture_pieces(self, pieces: Sequence[Piece]) -> dict[HookPoint, torch.Tensor]:
+        """Run pieces of one kind as one batch, as ``capture`` does."""
+        return self.capture(padded([piece.ids for piece in pieces], self.tokenizer.pad_token_id or 0))
+
+    @property
+    def _language_model(self) -> Any:
+        """What takes token ids."""
+        return self.model
+
+    def _listen_to(self, shape: Sequence[int], run: Callable[[], Any]) -> dict[HookPoint, torch.Tensor]:
+        """Call ``run``, a pass over [batch seq] tokens, and return what goes by at the hook points."""
         import torch
 
         found: dict[HookPoint, torch.Tensor] = {}
@@ -92,13 +111,13 @@ class TextModel:
         def keep(point: HookPoint, value: Any) -> None:
             # Some modules return a tuple, some take or give all tokens of the batch on one axis, some keep the heads apart.
             acts = value[0] if isinstance(value, tuple) else value
-            found[point] = self._taps[point].keep(acts).reshape(*ids.shape, -1)
+            found[point] = self._taps[point].keep(acts).reshape(*shape, -1)
 
         with ExitStack() as stack, torch.inference_mode():
             for point, tap in self._taps.items():
                 stack.callback(_listen(tap, partial(keep, point)).remove)
-            self.model(input_ids=ids.to(self.device), use_cache=False)
-        if missing := [str(point) for point in self.points if point not in found]:
+            run()
+        if missing := [str(point) for point in self._taps if point not in found]:
             raise ModelError(f"The model {self.name} ran without reaching {', '.join(missing)}.")
         return found
 
@@ -108,8 +127,14 @@ class TextModel:
         name = next(name for name, module in self.model.named_modules() if module is tap.module)
         return f"{'input' if tap.reads_input else 'output'} of {name}"
 
-    def tokenise(self, texts: list[str], policy: TokenPolicy) -> TokenisedTexts:
-        """Tokenise texts with this model's tokenizer."""
+    def tokenise(self, texts: list[str], policy: TokenPolicy, pictures: list[Picture | None] | None = None) -> TokenisedTexts:
+        """Tokenise texts with this model's tokenizer.
+
+        Raises:
+            ModelError: there are pictures, which this model does not read.
+        """
+        if any(picture is not None for picture in pictures or []):
+            raise ModelError(f"{self.name} is read as a language model, which takes no pictures. Set settings.model_type: vlm.")
         return tokenise(self.tokenizer, texts, policy)
 
 
@@ -119,6 +144,16 @@ def _listen(tap: Tap, keep: Callable[[Any], None]) -> RemovableHandle:
             lambda _module, args, kwargs: keep(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
         )
     return tap.module.register_forward_hook(lambda _module, _args, output: keep(output))
+
+
+def padded(rows: Sequence[np.ndarray], pad: int) -> torch.Tensor:
+    """Return int64 [batch seq], padded on the right."""
+    import torch
+
+    batch = np.full((len(rows), max(len(row) for row in rows)), pad, dtype=np.int64)
+    for line, row in zip(batch, rows, strict=True):
+        line[: len(row)] = row
+    return torch.from_numpy(batch)
 
 
 def load_tokenizer(located: LocatedModel) -> Any:
@@ -204,7 +239,7 @@ def resolve_dtype(dtype: str, device: str, located: LocatedModel) -> str:
     """
     import torch
 
-    if dtype == "float16" and located.family.startswith(_NO_FLOAT16):
+    if dtype == "float16" and any(family.startswith(_NO_FLOAT16) for family in (located.family, located.text_family)):
         raise ModelError(f"settings.dtype is float16, but activations of {located.name} overflow it. Use bfloat16, float32 or auto.")
     if dtype != "auto":
         return dtype

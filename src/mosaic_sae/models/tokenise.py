@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mosaic_sae.errors import ModelError
 from mosaic_sae.models.chat import ChatFrame
+
+NO_BOS = "tokens.prepend_bos is 'always', but this tokenizer has no BOS token. Use prepend_bos: never."
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,13 @@ class Piece:
     """bool [n_tokens]: True = the token counts in pooling. A token counts in one window alone, the one with most text before it."""
     start: int
     """Token i of the piece stands at place ``start + i`` of the text's tokens (but for the BOS that each window is given)."""
+    picture: Mapping[str, np.ndarray] | None = None
+    """What the model takes of the picture that belongs to the text, by name of the input; the first axis counts parts of it."""
+
+    @property
+    def kind(self) -> tuple[tuple[str, tuple[int, ...]], ...] | None:
+        """Pieces of one kind can be run together: those without a picture, or those whose pictures fit on one another."""
+        return None if self.picture is None else tuple((name, array.shape[1:]) for name, array in self.picture.items())
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,30 @@ class TokenisedTexts:
         """Which texts are read in several windows: bool [n_texts]."""
         return np.array([len(pieces) > 1 for pieces in self.pieces], dtype=bool)
 
+    def without_pixels(self) -> TokenisedTexts:
+        """Let the pixels go; the tokens stay."""
+        return replace(self, pieces=[[replace(piece, picture=None) for piece in pieces] for pieces in self.pieces])
+
+
+def join_texts(parts: Sequence[TokenisedTexts]) -> TokenisedTexts:
+    """Put texts that were tokenised in several portions together."""
+    ids, counts, pieces = ([item for part in parts for item in getattr(part, name)] for name in ("ids", "counts", "pieces"))
+    return TokenisedTexts(ids, counts, np.concatenate([part.truncated for part in parts]), pieces)
+
+
+@dataclass(frozen=True)
+class PicturePolicy:
+    """How a picture and its text become tokens, and which of them count."""
+
+    frame: ChatFrame
+    """What stands before the text, the mark of the picture in it, and after it."""
+    prompt: str
+    """Text of a row that has none of its own."""
+    pool: str
+    """auto, image, text or all."""
+    processor: str
+    """Fingerprint of how pictures become pixels."""
+
 
 @dataclass(frozen=True)
 class TokenPolicy:
@@ -62,6 +96,14 @@ class TokenPolicy:
     chat: ChatFrame | None = None
     pool_template: bool = False
     """Whether the template's own words count too."""
+    pictures: PicturePolicy | None = None
+    """None = the model reads texts alone."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it changes the numbers, as JSON values."""
+        content = asdict(self)
+        return content if self.pictures else {key: value for key, value in content.items() if key != "pictures"}
 
 
 def adds_bos_itself(tokenizer: Any) -> bool:
@@ -81,7 +123,7 @@ def tokenise(tokenizer: Any, texts: list[str], policy: TokenPolicy) -> Tokenised
     """
     bos = tokenizer.bos_token_id
     if policy.prepend_bos and bos is None:
-        raise ModelError("tokens.prepend_bos is 'always', but this tokenizer has no BOS token. Use prepend_bos: never.")
+        raise ModelError(NO_BOS)
     special = np.array(sorted(set(tokenizer.all_special_ids)), dtype=np.int32)
     room = policy.max_length - policy.prepend_bos
     ids, counts, truncated = [], [], []
@@ -90,7 +132,7 @@ def tokenise(tokenizer: Any, texts: list[str], policy: TokenPolicy) -> Tokenised
             row, own = row[1:], own[1:]
         excess = max(len(row) - room, 0) if policy.stride is None else 0
         if excess:
-            row, own = _without_last(row, own, excess, policy.max_length)
+            row, own = without_last(row, own, excess, policy.max_length)
         if policy.prepend_bos:
             row, own = np.insert(row, 0, bos), np.insert(own, 0, True)
         ids.append(row)
@@ -112,14 +154,22 @@ def _encode(tokenizer: Any, texts: list[str], chat: ChatFrame | None) -> tuple[l
     return [np.array(row, dtype=np.int32) for row in rows], [np.ones(len(row), dtype=bool) for row in rows]
 
 
-def _without_last(row: np.ndarray, own: np.ndarray, excess: int, max_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Take the last ``excess`` of the text's own tokens away; the template stays whole."""
+def without_last(
+    row: np.ndarray,
+    own: np.ndarray,
+    excess: int,
+    max_length: int,
+    rest: str = "the chat template with its system text",
+    remedy: str = "Raise max_length or shorten models.chat.system.",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the last ``excess`` of the text's own tokens away; what is around it stays whole.
+
+    Raises:
+        ModelError: the rest alone is too long; the message names it and the remedy.
+    """
     places = np.flatnonzero(own)
     if excess > len(places):
-        raise ModelError(
-            f"tokens.max_length is {max_length}, but the chat template with its system text alone needs {len(row) - len(places)} tokens. "
-            "Raise max_length or shorten models.chat.system."
-        )
+        raise ModelError(f"tokens.max_length is {max_length}, but {rest} alone needs {len(row) - len(places)} tokens. {remedy}")
     gone = places[len(places) - excess :]
     return np.delete(row, gone), np.delete(own, gone)
 
@@ -139,6 +189,17 @@ def _windows(ids: np.ndarray, counts: np.ndarray, policy: TokenPolicy) -> list[P
         pieces.append(Piece(window, np.concatenate([bos_counts, counted]), start))
         seen, start = stop, start + policy.stride
     return pieces
+
+
+def batches_of(pieces: Sequence[Piece], max_rows: int | None, token_budget: int) -> Iterator[np.ndarray]:
+    """Group pieces that can be run together, of similar length: yield int64 places in ``pieces`` per batch."""
+    kinds: dict[Any, list[int]] = {}
+    for place, piece in enumerate(pieces):
+        kinds.setdefault(piece.kind, []).append(place)
+    for members in kinds.values():
+        places = np.array(members, dtype=np.int64)
+        for batch in make_batches(np.array([len(pieces[place].ids) for place in members]), max_rows, token_budget):
+            yield places[batch]
 
 
 def make_batches(lengths: np.ndarray, max_rows: int | None, token_budget: int) -> list[np.ndarray]:

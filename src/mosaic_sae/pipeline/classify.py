@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,14 @@ import numpy as np
 from mosaic_sae.config.schema import ClassificationParams
 from mosaic_sae.errors import MosaicError
 from mosaic_sae.features.binarise import binarise
+from mosaic_sae.features.pixels import pixels
 from mosaic_sae.features.pooling import pool_store
 from mosaic_sae.fsio import write_json
 from mosaic_sae.log import Progress
 from mosaic_sae.pipeline.grid import Point, Source
 from mosaic_sae.probes.evaluate import evaluate
 from mosaic_sae.probes.save import save_probe
+from mosaic_sae.sources.images import Picture
 from mosaic_sae.sources.splits import Split
 from mosaic_sae.store.reader import DenseStore, LatentStore
 
@@ -36,6 +38,11 @@ class Labelled:
     units: list[str]
     splits: dict[str, Split | MosaicError]
     """By name; an error is raised where a point needs that split."""
+    keys: list[str]
+    """What each row is, for an order of rows that depends on nothing else."""
+    pictures: list[Picture | None] | None = None
+    reduced: dict[tuple[str, str], Split] = field(default_factory=dict)
+    """By split and baseline: the rows of the split that the baseline can read, where these are not all."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +111,16 @@ def _tasks(
     # The longest first, so that no worker is left with one at the end.
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]) * len(data[item[0][0]].ids))
     return [
-        _Task(source, [point for point, _ in members], [about for _, about in members], data[name], params, tree_depth, seed)
+        _Task(
+            source, [point for point, _ in members], [about for _, about in members], _needed(data[name], source), params, tree_depth, seed
+        )
         for (name, source), members in ordered
     ]
+
+
+def _needed(data: Labelled, source: Source) -> Labelled:
+    """Leave out pictures where they are not read: a task is copied to another process."""
+    return data if source.kind == "pictures" else replace(data, pictures=None)
 
 
 def _run(task: _Task) -> tuple[int, list[Failure]]:
@@ -133,6 +147,9 @@ def _features(task: _Task) -> Any:
     source = task.source
     if source.kind == "texts":
         return task.data.texts
+    if source.kind == "pictures":
+        assert task.data.pictures is not None
+        return pixels(task.data.pictures)
     if source.kind == "none":
         return np.zeros((len(task.data.ids), 1), dtype=np.float32)
     assert source.folder is not None and source.pooling is not None
@@ -142,7 +159,8 @@ def _features(task: _Task) -> Any:
 
 
 def _evaluate(task: _Task, point: Point, provenance: dict[str, Any], features: Any) -> None:
-    data, split = task.data, task.data.splits[point.split]
+    data = task.data
+    split = data.reduced.get((point.split, point.key["representation"]), data.splits[point.split])
     if isinstance(split, MosaicError):
         raise split
     result = evaluate(
@@ -150,7 +168,7 @@ def _evaluate(task: _Task, point: Point, provenance: dict[str, Any], features: A
         split,
         data.labels,
         data.units,
-        data.texts,
+        data.keys,
         point.classifier,
         task.params,
         task.tree_depth,

@@ -20,6 +20,7 @@ from mosaic_sae.pipeline.signs import Activations, activations, first_tokens, no
 from mosaic_sae.sae.base import SparseAutoencoder
 from mosaic_sae.sae.quality import Quality
 from mosaic_sae.sae.suspects import suspects
+from mosaic_sae.sources.images import Picture
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +42,14 @@ class Diagnosis:
         return all(finding.level != "problem" for finding in self.findings)
 
 
-def diagnose(experiment: Experiment, entry: ModelEntry, texts: list[str]) -> list[Diagnosis]:
+def diagnose(experiment: Experiment, entry: ModelEntry, texts: list[str], pictures: list[Picture | None] | None = None) -> list[Diagnosis]:
     """Examine every SAE of a model entry.
 
     Args:
         experiment: the config.
         entry: its model.
         texts: some 50 texts.
+        pictures: the picture that belongs to each text, if any.
 
     Raises:
         MosaicError: the model or an SAE cannot be had, or no text has a token that counts.
@@ -55,10 +57,21 @@ def diagnose(experiment: Experiment, entry: ModelEntry, texts: list[str]) -> lis
     without_control = experiment.classification_params.model_copy(update={"baselines": []})
     model = resolve_model(experiment.model_copy(update={"classification_params": without_control}), entry)
     factor = entry.sae.norm_scaling_factor if entry.sae else None
-    return [_examine(model, reading, texts, experiment.settings.device, factor) for reading in model.readings]
+    rows = _Rows(texts, pictures)
+    return [_examine(model, reading, rows, experiment.settings.device, factor) for reading in model.readings]
 
 
-def _examine(model: ModelReadings, reading: Reading, texts: list[str], device: str, factor: float | None) -> Diagnosis:
+@dataclass(frozen=True)
+class _Rows:
+    texts: list[str]
+    pictures: list[Picture | None] | None
+
+    def tokenise(self, model: TextModel, policy: TokenPolicy) -> TokenisedTexts:
+        """Tokenise the first rows that together have enough tokens; of a windowed text its first window."""
+        return _few_tokens(model.tokenise(self.texts, policy, self.pictures))
+
+
+def _examine(model: ModelReadings, reading: Reading, rows: _Rows, device: str, factor: float | None) -> Diagnosis:
     layer, site = reading.point.layer, reading.point.site
     target = predicted_point(reading.sae)
     # Where a transcoder reads elsewhere, it predicts as many layers further.
@@ -68,8 +81,8 @@ def _examine(model: ModelReadings, reading: Reading, texts: list[str], device: s
     points = [HookPoint(near, site) for near in nearby]
     if target:
         points += [HookPoint(near + further, target.site) for near in nearby]
-    loaded = TextModel(model.located, points, device, model.dtype, model.loading)
-    tokenised = _few_tokens(loaded.tokenise(texts, model.policy))
+    loaded = model.load(points, device)
+    tokenised = rows.tokenise(loaded, model.policy)
     limit = model.max_norm[reading.point]
     limits = {point: limit for point in points if point.site == site}
     at = activations(loaded, tokenised, limits)
@@ -85,7 +98,7 @@ def _examine(model: ModelReadings, reading: Reading, texts: list[str], device: s
         point=str(reading.point),
         module=loaded.module_read(reading.point),
         dtype=loaded.dtype_name,
-        tokens={**dataclasses.asdict(model.policy), "max_norm": limit},
+        tokens={**model.policy.identity, "max_norm": limit},
         first_tokens=first_tokens(loaded, tokenised),
         n_texts=len(tokenised),
         quality=quality,
@@ -102,7 +115,7 @@ def _examine(model: ModelReadings, reading: Reading, texts: list[str], device: s
                 for one in suspects(sae, own.acts, factor)
                 if (found := _tried(one.sae, own, at[target] if target else None)) and found.explained_variance is not None
             ],
-            other_bos=_with_other_bos(loaded, texts, model.policy, limits, sae, reading.point, target),
+            other_bos=_with_other_bos(loaded, rows, model.policy, limits, sae, reading.point, target),
         )
     return Diagnosis(measured, findings(measured, layer))
 
@@ -133,16 +146,16 @@ def _tried(sae: SparseAutoencoder, at: Activations, target: Activations | None) 
 
 def _with_other_bos(
     model: TextModel,
-    texts: list[str],
+    rows: _Rows,
     policy: TokenPolicy,
     limits: dict[HookPoint, float | None],
     sae: SparseAutoencoder,
     point: HookPoint,
     target: HookPoint | None,
 ) -> float | None:
-    if model.tokenizer.bos_token_id is None or policy.chat is not None:
+    if model.tokenizer.bos_token_id is None or policy.chat is not None or policy.pictures is not None:
         return None
     other = dataclasses.replace(policy, prepend_bos=not policy.prepend_bos)
-    at = activations(model, _few_tokens(model.tokenise(texts, other)), limits)
+    at = activations(model, rows.tokenise(model, other), limits)
     found = measure(sae, at[point], at[target] if target else None)
     return found.explained_variance if found else None

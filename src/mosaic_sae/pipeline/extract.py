@@ -14,9 +14,9 @@ from mosaic_sae.config.schema import Settings
 from mosaic_sae.fsio import remove_leftovers, write_with
 from mosaic_sae.log import Progress
 from mosaic_sae.models.allocator import keep_freed_memory
-from mosaic_sae.models.hook_points import HookPoint
+from mosaic_sae.models.hook_points import VISION_TOWER, HookPoint
 from mosaic_sae.models.text import TextModel
-from mosaic_sae.models.tokenise import TokenisedTexts
+from mosaic_sae.models.tokenise import TokenisedTexts, join_texts
 from mosaic_sae.pipeline.forward import run_rows
 from mosaic_sae.pipeline.prediction import predicted_point, write_predictions
 from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces
@@ -48,7 +48,8 @@ def extract(model: ModelReadings, examples: Examples, places: StorePlaces, setti
         if not settings.act_only:
             _Pass(model, examples, places, settings).run(targets.tokens, targets.final)
             return
-        _Pass(model, examples, places, settings).run(targets.tokens, targets.activations)
+        of_pictures = [target for target in targets.final if target.point == VISION_TOWER]
+        _Pass(model, examples, places, settings).run(targets.tokens, targets.activations + of_pictures)
         for point in model.points:
             # Stored activations may be cut into other shards than the settings say now; what is made from them is cut alike.
             cut = read_manifest(places.activations[point].folder)["shard_rows"]
@@ -115,10 +116,10 @@ class _Pass:
         """Load the model; before the first shard, also look at what is read, and predicted, on the first few texts."""
         readings = self._readings
         predicted = {target for reading in readings.readings if (target := predicted_point(reading.sae))} if with_signs else set()
-        points = [*readings.points, *predicted]
-        model = TextModel(readings.located, points, self._settings.device, readings.dtype, readings.loading)
+        points = [*readings.points, *predicted, *([VISION_TOWER] if VISION_TOWER in self._places.dense else [])]
+        model = readings.load(points, self._settings.device)
         if with_signs:
-            texts = model.tokenise(self._examples.texts[:N_TEXTS], readings.policy)
+            texts = self._tokenise(model, 0, min(N_TEXTS, len(self._examples)))
             found = activations(model, texts, readings.max_norm)
             for point in readings.points:
                 folder = self._places.activations[point].folder
@@ -132,18 +133,28 @@ class _Pass:
         self, model: TextModel, number: int, tokens: StoreWriter | None, rows: tuple[int, int], targets: list[Target], progress: Progress
     ) -> None:
         start, stop = rows
-        texts = model.tokenise(self._examples.texts[start:stop], self._readings.policy)
-        if tokens is not None:
-            _write_tokens(tokens, number, texts)
-        if not targets:
-            progress.add(stop - start)
-            return
         filler = ShardFiller(number, stop - start, targets, model.name, self._places)
         batch_size = None if self._settings.batch_size == "auto" else self._settings.batch_size
-        for n_rows, batches in run_rows(model, texts, self._examples.ids[start:stop], batch_size):
-            filler.add(batches)
-            progress.add(n_rows)
+        seen: list[TokenisedTexts] = []
+        step = model.rows_at_once or stop - start
+        for begin in range(start, stop, step):
+            end = min(begin + step, stop)
+            texts = self._tokenise(model, begin, end)
+            seen.append(texts.without_pixels())
+            if not targets:
+                progress.add(end - begin)
+                continue
+            for n_rows, batches in run_rows(model, texts, self._examples.ids[start:stop], batch_size, begin - start):
+                filler.add(batches)
+                progress.add(n_rows)
+        if tokens is not None:
+            _write_tokens(tokens, number, join_texts(seen))
         filler.write()
+
+    def _tokenise(self, model: TextModel, start: int, stop: int) -> TokenisedTexts:
+        examples = self._examples
+        pictures = None if examples.pictures is None else examples.pictures[start:stop]
+        return model.tokenise(examples.texts[start:stop], self._readings.policy, pictures)
 
 
 def _write_tokens(writer: StoreWriter, number: int, texts: TokenisedTexts) -> None:

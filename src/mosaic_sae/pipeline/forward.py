@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from mosaic_sae.errors import ModelError
-from mosaic_sae.models.hook_points import HookPoint
+from mosaic_sae.models.hook_points import VISION_TOWER, HookPoint
 from mosaic_sae.models.text import TextModel
-from mosaic_sae.models.tokenise import Piece, TokenisedTexts, make_batches
+from mosaic_sae.models.tokenise import Piece, TokenisedTexts, batches_of, make_batches
 from mosaic_sae.pipeline.sinks import TokenBatch, join
 
 logger = logging.getLogger(__name__)
@@ -25,21 +25,28 @@ Placed: TypeAlias = tuple[int, Piece]
 
 
 def run_rows(
-    model: TextModel, texts: TokenisedTexts, ids: list[str], batch_size: int | None
+    model: TextModel, texts: TokenisedTexts, ids: list[str], batch_size: int | None, first_row: int = 0
 ) -> Iterator[tuple[int, dict[HookPoint, TokenBatch]]]:
-    """Run all rows of a shard; yield (number of rows, token batches by hook point) for whole rows.
+    """Run consecutive rows of a shard; yield (number of rows, token batches by hook point) for whole rows.
+
+    Args:
+        model: the model.
+        texts: the rows.
+        ids: of the whole shard's rows, for messages.
+        batch_size: most rows in one pass; None = as many as the budget of tokens allows.
+        first_row: row within the shard of the first of the texts.
 
     Raises:
         ModelError: NaN or infinity in the activations, or one text (or window) alone does not fit into memory.
     """
     whole = np.flatnonzero(~texts.windowed)
     budget = token_budget(model.device.type)
-    for rows in make_batches(texts.lengths[whole], batch_size, budget):
-        pieces = [(int(row), texts.pieces[row][0]) for row in whole[rows]]
+    for rows in batches_of([texts.pieces[row][0] for row in whole], batch_size, budget):
+        pieces = [(first_row + int(row), texts.pieces[row][0]) for row in whole[rows]]
         for part, captured in with_backoff(model, pieces):
             yield len(part), {point: _counted_tokens(acts, part, ids, point) for point, acts in captured.items()}
     for row in np.flatnonzero(texts.windowed):
-        windows = [(int(row), piece) for piece in texts.pieces[row]]
+        windows = [(first_row + int(row), piece) for piece in texts.pieces[row]]
         sizes = np.array([len(piece.ids) for _, piece in windows])
         # Windows have one length but for the last, so batches keep their order, and the row's tokens theirs.
         parts: list[dict[HookPoint, TokenBatch]] = []
@@ -56,7 +63,7 @@ def with_backoff(model: TextModel, pieces: list[Placed]) -> Iterator[tuple[list[
         ModelError: one piece alone does not fit into memory.
     """
     try:
-        captured = model.capture(padded([piece.ids for _, piece in pieces], model.tokenizer.pad_token_id or 0))
+        captured = model.capture_pieces([piece for _, piece in pieces])
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -87,19 +94,11 @@ def token_budget(device_type: str) -> int:
     return _CPU_TOKENS if device_type == "cpu" else _GPU_TOKENS
 
 
-def padded(ids: list[np.ndarray], pad: int) -> torch.Tensor:
-    """Return int64 [batch seq], padded on the right."""
-    batch = np.full((len(ids), max(len(row) for row in ids)), pad, dtype=np.int64)
-    for line, row in zip(batch, ids, strict=True):
-        line[: len(row)] = row
-    return torch.from_numpy(batch)
-
-
 def _counted_tokens(acts: torch.Tensor, pieces: list[Placed], ids: list[str], point: HookPoint) -> TokenBatch:
     """Take the tokens that count out of a padded batch [batch seq d_model], piece by piece."""
     counts = np.zeros(acts.shape[:2], dtype=bool)
     for line, (_, piece) in zip(counts, pieces, strict=True):
-        line[: len(piece.counts)] = piece.counts
+        line[: len(piece.counts)] = True if point == VISION_TOWER else piece.counts
     places, columns = np.nonzero(counts)
     rows = np.array([row for row, _ in pieces], dtype=np.int64)
     starts = np.array([piece.start for _, piece in pieces], dtype=np.int64)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mosaic_sae.config.schema import Experiment
 from mosaic_sae.fingerprint import fingerprint
+from mosaic_sae.models.hook_points import VISION_TOWER
 from mosaic_sae.pipeline.layout import point_folder
+from mosaic_sae.pipeline.readable import part_it_reads
 from mosaic_sae.pipeline.readings import ModelReadings, Reading, StorePlaces
 from mosaic_sae.sources.all_splits import NamedSplit
 
@@ -24,7 +26,7 @@ class Source:
     """Where a point's features come from; points that share one are evaluated together."""
 
     kind: str
-    """latents, dense, texts or none."""
+    """latents, dense, texts, pictures or none."""
     folder: Path | None = None
     fingerprint: str | None = None
     pooling: str | None = None
@@ -59,13 +61,14 @@ class PointMaker:
         self._splits = splits
 
     def of_dataset(self) -> list[Point]:
-        """Points that need no model: majority and TF-IDF."""
+        """Points that need no model: majority, TF-IDF and pixels."""
         points = []
         for split in self._splits:
             if "majority" in self._params.baselines:
                 points.append(self._point(split, "majority", "majority", Source("none")))
-            if "tfidf" in self._params.baselines:
-                points.append(self._point(split, "tfidf", "logistic", Source("texts")))
+            for name, kind in (("tfidf", "texts"), ("pixels", "pictures")):
+                if name in self._params.baselines and part_it_reads(self._examples, split, name) is not None:
+                    points.append(self._point(split, name, "logistic", Source(kind)))
         return points
 
     def of_model(self, model: ModelReadings, places: StorePlaces) -> list[Point]:
@@ -89,6 +92,10 @@ class PointMaker:
                     if name in self._params.baselines:
                         source = Source("dense", dense.folder, dense.fingerprint, name.removeprefix("dense_"))
                         points.append(self._point(split, name, "logistic", source, model, Reading(hook_point, "", None)))  # type: ignore[arg-type]
+            if VISION_TOWER in places.dense and part_it_reads(self._examples, split, "vision_tower") is not None:
+                tower = places.dense[VISION_TOWER]
+                source = Source("dense", tower.folder, tower.fingerprint, "mean")
+                points.append(self._point(split, "vision_tower", "logistic", source, model))
         return points
 
     def _point(
@@ -142,10 +149,13 @@ def split_identity(examples: Examples, split: NamedSplit, test_size: float, seed
     """Fingerprint of a split: what it is made from and how, not its name."""
     spec = split.spec
     how: dict[str, Any] = {"kind": spec.kind, "field": spec.field, "values": spec.test_values}
-    if spec.kind in {"random", "language"}:
+    if spec.kind == "random" or spec.by:
         how |= {"test_size": test_size, "seed": seed}
     if spec.kind == "language":
-        # The smallest of the languages trained on decides the size of all training parts.
-        how |= {"language": split.language, "share": split.share, "languages": sorted(spec.languages)}
-        how |= {"min_train": spec.min_train, "equal_sizes": spec.equal_sizes}
+        how |= {"language": split.domain, "languages": sorted(spec.languages)}
+    if spec.kind == "modality":
+        how |= {"modality": split.domain}
+    if spec.by:
+        # The smallest of the domains trained on decides the size of all training parts.
+        how |= {"share": split.share, "min_train": spec.min_train, "equal_sizes": spec.equal_sizes}
     return fingerprint({"examples": examples.fingerprint, "how": how})

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mosaic_sae.models.hook_points import HookPoint
+from mosaic_sae.models.hook_points import VISION_TOWER, HookPoint
 from mosaic_sae.pipeline.fit_check import read_check
 from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces, describe
 from mosaic_sae.pipeline.signs import read_signs
@@ -62,6 +62,8 @@ def of_reading(
     about = of_dataset(examples, seed) | describe(model, examples)
     about["rows"] = about["rows"] | {name: manifests["tokens"]["totals"][name] for name in ("truncated", "windowed")}
     about["n_tokens"] = manifests["tokens"]["totals"]["tokens"]
+    if key["layer"] is None:
+        return about | {"read": {"hook_point": str(VISION_TOWER)}}
     point = HookPoint(key["layer"], key["site"])
     about["read"] = {"hook_point": str(point), **read_signs(places.activations[point].folder)}
     name = key["sae"]

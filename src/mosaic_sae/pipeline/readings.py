@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from mosaic_sae.config.schema import Experiment, ModelEntry
 from mosaic_sae.errors import ConfigError, SaeError
 from mosaic_sae.fingerprint import fingerprint
 from mosaic_sae.models.families import FAMILIES
-from mosaic_sae.models.hook_points import SITE_OF_LOCATION, HookPoint, find_hook_point
+from mosaic_sae.models.hook_points import SITE_OF_LOCATION, VISION_TOWER, HookPoint, find_hook_point
 from mosaic_sae.models.loading import Loading
 from mosaic_sae.models.locate import LocatedModel, locate_model, width_at
-from mosaic_sae.models.text import load_tokenizer, make_policy, resolve_device, resolve_dtype
+from mosaic_sae.models.pictures import load_processor, make_vision_policy, tower_width
+from mosaic_sae.models.text import TextModel, load_tokenizer, make_policy, resolve_device, resolve_dtype
 from mosaic_sae.models.tokenise import TokenPolicy
+from mosaic_sae.models.vision import VisionLanguageModel
 from mosaic_sae.pipeline.layout import StoreLayout
 from mosaic_sae.sae.load import load_sae
 from mosaic_sae.sae.metadata import site_of
@@ -56,6 +59,17 @@ class ModelReadings:
     """Largest activation norm of a token that counts, per hook point; None = no limit."""
     loading: Loading = field(default_factory=Loading)
     """How the model's weights are loaded."""
+    tower_width: int | None = None
+    """Width of the vision tower's pooled output, where that is read too."""
+
+    def load(self, points: Iterable[HookPoint], device: str) -> TextModel:
+        """Load the model, to capture at these hook points.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
+        kind = TextModel if self.policy.pictures is None else VisionLanguageModel
+        return kind(self.located, list(points), device, self.dtype, self.loading)
 
 
 def resolve_model(experiment: Experiment, entry: ModelEntry) -> ModelReadings:
@@ -78,18 +92,27 @@ def resolve_model(experiment: Experiment, entry: ModelEntry) -> ModelReadings:
         if "random_sae" in experiment.classification_params.baselines:
             control = random_sae(sae, sae.metadata.l0 or sae.k or min(_USUAL_L0, sae.d_sae // 4), settings.seed)
             readings.append(Reading(point, control.metadata.name, control, is_control=True))
-    tokenizer = load_tokenizer(located)
     bos = {"always": True, "never": False, "auto": _bos_of_saes(readings)}[tokens.prepend_bos]
+    tokenizer, of_tower = load_tokenizer(located), None
+    if settings.model_type == "vlm":
+        processor = load_processor(located)
+        policy = make_vision_policy(processor, tokenizer, located, bos, tokens, entry.chat, entry.prompt)
+        tokenizer = processor.tokenizer
+        if "vision_tower" in experiment.classification_params.baselines:
+            of_tower = tower_width(located)
+    else:
+        policy = make_policy(tokenizer, located, bos, tokens, entry.chat)
     points = tuple(sorted({reading.point for reading in readings}))
     return ModelReadings(
         located=located,
         tokenizer=tokenizer,
         dtype=resolve_dtype(settings.dtype, resolve_device(settings.device), located),
-        policy=make_policy(tokenizer, located, bos, tokens, entry.chat),
+        policy=policy,
         points=points,
         readings=tuple(readings),
         max_norm={point: _max_norm(point, readings, tokens.max_norm) for point in points},
         loading=Loading(entry.blocks, entry.device_map, entry.quantisation),
+        tower_width=of_tower,
     )
 
 
@@ -106,7 +129,7 @@ def _check_fit(sae: SparseAutoencoder, point: HookPoint, located: LocatedModel) 
             f"The transcoder {name} predicts activations of width {sae.d_out} at {output}, but {located.name} has layers 0 to "
             f"{located.n_layers - 1}, of width {width_at(located, output.site)} there. It belongs to another model; change models.sae."
         )
-    family = FAMILIES.get(located.family)
+    family = FAMILIES.get(located.family) or FAMILIES.get(located.text_family)
     if family and family.norms_outputs and (sae.metadata.hook_name or "").endswith(("mlp.hook_out", "attn.hook_out")):
         raise SaeError(
             f"The SAE {name} was trained on '{sae.metadata.hook_name}', but {located.name} normalises outputs of attention and MLP "
@@ -148,6 +171,7 @@ class StorePlaces:
     tokens: StorePlace
     activations: dict[HookPoint, StorePlace]
     dense: dict[HookPoint, StorePlace]
+    """By hook point; also of the vision tower where that is read and there are pictures."""
     latents: dict[str, StorePlace]
     """By reading name."""
 
@@ -155,7 +179,7 @@ class StorePlaces:
 def places(model: ModelReadings, examples: Examples, base: Path, store_dtype: str) -> StorePlaces:
     """Derive all store folders from what changes their numbers."""
     layout = StoreLayout(base, model.located.name, examples.name)
-    tokens = fingerprint({"examples": examples.fingerprint, "model": model.located.identity, "tokens": asdict(model.policy)})
+    tokens = fingerprint({"examples": examples.fingerprint, "model": model.located.identity, "tokens": model.policy.identity})
     activations, dense, latents = {}, {}, {}
     for point in model.points:
         acts = fingerprint({"tokens": tokens, "dtype": model.dtype, "point": str(point), **model.loading.identity})
@@ -166,6 +190,10 @@ def places(model: ModelReadings, examples: Examples, base: Path, store_dtype: st
             if reading.point == point:
                 key = fingerprint({"pooled_from": pooled, "sae": reading.sae.fingerprint, "values": store_dtype})
                 latents[reading.name] = StorePlace(layout.latents(point, reading.name, key), key)
+    if model.tower_width is not None and examples.pictures is not None and model.policy.pictures is not None:
+        how = {"processor": model.policy.pictures.processor, "dtype": model.dtype, "point": str(VISION_TOWER), **model.loading.identity}
+        key = fingerprint({"examples": examples.fingerprint, "model": model.located.identity, **how})
+        dense[VISION_TOWER] = StorePlace(layout.dense(VISION_TOWER, key), key)
     return StorePlaces(layout.examples(examples.fingerprint), StorePlace(layout.tokens(tokens), tokens), activations, dense, latents)
 
 
@@ -181,6 +209,6 @@ def describe(model: ModelReadings, examples: Examples) -> dict[str, Any]:
                 **model.located.identity,
                 **model.loading.identity,
             },
-            "tokens": asdict(model.policy),
+            "tokens": model.policy.identity,
         })
     )

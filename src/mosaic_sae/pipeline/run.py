@@ -8,6 +8,7 @@ import platform
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,17 +21,19 @@ from mosaic_sae.explain.evidence import write_evidence
 from mosaic_sae.fsio import read_json, write_json, write_text
 from mosaic_sae.log import format_seconds, log_file
 from mosaic_sae.pipeline import provenance
-from mosaic_sae.pipeline.across_languages import write_transfer
+from mosaic_sae.pipeline.across_domains import write_transfer
 from mosaic_sae.pipeline.classify import Failure, Labelled, classify
 from mosaic_sae.pipeline.extract import extract as extract_stores
 from mosaic_sae.pipeline.fit_check import read_check
 from mosaic_sae.pipeline.grid import Point, split_identity
 from mosaic_sae.pipeline.layout import evidence_path, run_folder, split_path
+from mosaic_sae.pipeline.readable import READS, left_out, part_it_reads
 from mosaic_sae.pipeline.results import write_results
 from mosaic_sae.pipeline.signs import read_signs
 from mosaic_sae.pipeline.work import Pairing, Work, extraction_state, prepare
 from mosaic_sae.report.write import write_report
 from mosaic_sae.sources.all_splits import NamedSplit
+from mosaic_sae.sources.splits import Split
 from mosaic_sae.sources.units import duplicate_units
 from mosaic_sae.store.format import read_manifest
 from mosaic_sae.store.reader import LatentStore, TokenStore
@@ -169,7 +172,8 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
 
 def _classify(experiment: Experiment, work: Work, record: _Record) -> list[Failure]:
     data = {examples.name: _labelled(experiment, examples, work.splits[examples.name]) for _, examples in work.datasets}
-    record.write(datasets=[_dataset_facts(examples, data[examples.name], work) for _, examples in work.datasets])
+    baselines = experiment.classification_params.baselines
+    record.write(datasets=[_dataset_facts(examples, data[examples.name], work, baselines) for _, examples in work.datasets])
     seed = experiment.settings.seed
     todo: list[tuple[Point, dict[str, Any]]] = []
     for pairing in work.pairings:
@@ -203,8 +207,19 @@ def _labelled(experiment: Experiment, examples: Any, splits: list[NamedSplit]) -
         if not path.is_file():
             sides = {name: [examples.ids[row] for row in rows] for name, rows in (("train", split.rows.train), ("test", split.rows.test))}
             write_json(path, {"dataset": examples.name, "split": split.spec.model_dump(), "notes": split.rows.notes, **sides})
+    parts = {(split.name, name): part_it_reads(examples, split, name) for split in splits for name in READS}
     rows = {split.name: split.rows for split in splits}
-    return Labelled(examples.name, examples.ids, examples.texts, examples.labels, duplicate_units(examples), rows)
+    return Labelled(
+        examples.name,
+        examples.ids,
+        examples.texts,
+        examples.labels,
+        duplicate_units(examples),
+        rows,
+        keys=examples.keys,
+        pictures=examples.pictures,
+        reduced={pair: part for pair, part in parts.items() if isinstance(part, Split) and part is not rows[pair[0]]},
+    )
 
 
 def _manifests(pairing: Pairing) -> dict[str, Any]:
@@ -237,7 +252,7 @@ def _model_facts(pairing: Pairing) -> list[dict[str, Any]]:
     return facts
 
 
-def _dataset_facts(examples: Any, data: Labelled, work: Work) -> dict[str, Any]:
+def _dataset_facts(examples: Any, data: Labelled, work: Work, baselines: Sequence[str]) -> dict[str, Any]:
     totals = [read_manifest(pairing.places.tokens.folder)["totals"] for pairing in work.pairings if pairing.examples is examples]
     return {
         "name": examples.name,
@@ -253,6 +268,7 @@ def _dataset_facts(examples: Any, data: Labelled, work: Work) -> dict[str, Any]:
             else {"train": len(split.train), "test": len(split.test), "notes": split.notes}
             for name, split in data.splits.items()
         },
+        "baselines_left_out": left_out(examples, work.splits[examples.name], baselines),
         "licence": examples.provenance.get("licence"),
         "provenance": examples.provenance,
     }

@@ -14,7 +14,7 @@ import torch
 from mosaic_sae.fsio import read_json, write_json
 from mosaic_sae.models.hook_points import HookPoint
 from mosaic_sae.models.text import TextModel
-from mosaic_sae.models.tokenise import TokenisedTexts, make_batches
+from mosaic_sae.models.tokenise import TokenisedTexts, batches_of
 from mosaic_sae.pipeline.diagnosis import MASSIVE, Norms
 from mosaic_sae.pipeline.forward import token_budget, with_backoff
 
@@ -66,13 +66,13 @@ def activations(model: TextModel, texts: TokenisedTexts, limits: Mapping[HookPoi
     """
     parts: dict[HookPoint, list[tuple[torch.Tensor, np.ndarray]]] = {point: [] for point in model.points}
     first = [(row, pieces[0]) for row, pieces in enumerate(texts.pieces)]
-    batches = make_batches(np.array([len(piece.ids) for _, piece in first]), None, token_budget(model.device.type))
+    batches = batches_of([piece for _, piece in first], None, token_budget(model.device.type))
     for part, captured in (done for rows in batches for done in with_backoff(model, [first[row] for row in rows])):
-        counts = np.zeros(next(iter(captured.values())).shape[:2], dtype=bool)
+        counts = np.zeros(captured[model.points[0]].shape[:2], dtype=bool)
         for line, (_, piece) in zip(counts, part, strict=True):
             line[: len(piece.counts)] = piece.counts
-        for point, acts in captured.items():
-            wide = acts.float()
+        for point in model.points:
+            wide = captured[point].float()
             parts[point].append((wide[torch.from_numpy(counts).to(wide.device)].cpu(), wide[:, 0].norm(dim=-1).cpu().double().numpy()))
     found = {}
     for point, pieces in parts.items():

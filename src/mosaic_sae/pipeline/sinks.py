@@ -77,10 +77,10 @@ class ActivationSink:
 
 
 class DenseSink:
-    """Pools activations over the tokens of each row: mean, last, max. A row without tokens is all zero."""
+    """Pools activations over the tokens of each row. A row without tokens is all zero."""
 
-    def __init__(self, n_rows: int, d_model: int) -> None:
-        self._pooled = {name: np.zeros((n_rows, d_model), dtype=np.float32) for name in ("mean", "last", "max")}
+    def __init__(self, n_rows: int, d_model: int, poolings: tuple[str, ...] = ("mean", "last", "max")) -> None:
+        self._pooled = {name: np.zeros((n_rows, d_model), dtype=np.float32) for name in poolings}
 
     def add(self, batch: TokenBatch) -> None:
         """Take in some rows."""
@@ -90,12 +90,14 @@ class DenseSink:
         rows = batch.rows[starts]
         lengths = torch.from_numpy(np.diff(starts, append=len(batch.rows))).to(batch.activations.device)
         values = batch.activations.float()
-        for name in ("mean", "max"):
-            self._pooled[name][rows] = torch.segment_reduce(values, name, lengths=lengths, axis=0).cpu().numpy()
-        self._pooled["last"][rows] = values[lengths.cumsum(0) - 1].cpu().numpy()
+        for name, pooled in self._pooled.items():
+            if name == "last":
+                pooled[rows] = values[lengths.cumsum(0) - 1].cpu().numpy()
+            else:
+                pooled[rows] = torch.segment_reduce(values, name, lengths=lengths, axis=0).cpu().numpy()
 
     def arrays(self) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-        """Return mean, last and max, float32 [n_rows d_model]."""
+        """Return mean, last and max, or those asked for: float32 [n_rows d_model]."""
         return self._pooled, {}
 
 

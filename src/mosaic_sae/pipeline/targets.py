@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mosaic_sae.config.schema import Settings
-from mosaic_sae.models.hook_points import HookPoint
+from mosaic_sae.models.hook_points import VISION_TOWER, HookPoint
 from mosaic_sae.models.locate import width_at
 from mosaic_sae.models.text import resolve_device
 from mosaic_sae.pipeline.fit_check import check_path, report_fit
@@ -50,7 +50,7 @@ class Targets:
     tokens: StoreWriter
     activations: list[Target]
     final: list[Target]
-    """Pooled hidden states and sparse latents: what classifiers read."""
+    """Pooled hidden states, of the vision tower too, and sparse latents: what classifiers read."""
 
 
 def make_targets(model: ModelReadings, examples: Examples, places: StorePlaces, settings: Settings) -> Targets:
@@ -69,6 +69,11 @@ def make_targets(model: ModelReadings, examples: Examples, places: StorePlaces, 
         activations.append(Target(writer(places.activations[point], "activations", **where), point, None, ActivationSink))
         pooled = writer(places.dense[point], "dense", max_norm=limit, **where)
         final.append(Target(pooled, point, limit, partial(DenseSink, d_model=width)))
+    if VISION_TOWER in places.dense and model.tower_width is not None:
+        tower = writer(places.dense[VISION_TOWER], "dense", point=str(VISION_TOWER), d_model=model.tower_width)
+        # There is one state per picture, so its mean is that state.
+        sink = partial(DenseSink, d_model=model.tower_width, poolings=("mean",))
+        final.append(Target(tower, VISION_TOWER, None, sink))
     for reading in model.readings:
         limit = model.max_norm[reading.point]
         more = {"point": str(reading.point), "max_norm": limit, "sae": reading.name, "d_sae": reading.sae.d_sae}
@@ -98,9 +103,11 @@ class ShardFiller:
             self._sinks.append((target, sink))
 
     def add(self, batches: dict[HookPoint, TokenBatch]) -> None:
-        """Give each sink the tokens at its hook point that are below its norm limit."""
+        """Give each sink the tokens at its hook point that are below its norm limit; the vision tower has none in a batch of texts."""
         within: dict[tuple[HookPoint, float | None], TokenBatch] = {}
         for target, sink in self._sinks:
+            if target.point not in batches:
+                continue
             key = (target.point, target.max_norm)
             if key not in within:
                 within[key] = batches[target.point].below(target.max_norm)

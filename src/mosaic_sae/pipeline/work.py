@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,12 +11,15 @@ from mosaic_sae.config.schema import DatasetEntry, Experiment
 from mosaic_sae.errors import ConfigError
 from mosaic_sae.pipeline.extract import is_extracted
 from mosaic_sae.pipeline.grid import Point, PointMaker
+from mosaic_sae.pipeline.readable import left_out
 from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces, places, resolve_model
 from mosaic_sae.sources.all_splits import NamedSplit, make_splits
 from mosaic_sae.sources.load import load_examples
 
 if TYPE_CHECKING:
     from mosaic_sae.sources.base import Examples
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,14 @@ def prepare(experiment: Experiment) -> Work:
     Raises:
         MosaicError: a dataset, model or SAE cannot be had.
     """
-    if experiment.settings.model_type == "vlm":
-        raise ConfigError("settings.model_type: vlm is not supported by this release; it reads text with model_type: llm.")
     if experiment.settings.cuda_visible_devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = experiment.settings.cuda_visible_devices
     # Models first: a model that cannot be had is known at once, while a dataset may take long to load.
     models = [resolve_model(experiment, entry) for entry in experiment.models]
     datasets = [(entry, load_examples(entry, experiment.settings.seed)) for entry in experiment.datasets]
     settings = experiment.settings
+    for _, examples in datasets:
+        _check_inputs(experiment, examples)
     splits = {examples.name: make_splits(examples, entry.splits, settings.test_size, settings.seed) for entry, examples in datasets}
     pairings: list[Pairing] = []
     dataset_points: list[tuple[Examples, Point]] = []
@@ -67,7 +71,26 @@ def prepare(experiment: Experiment) -> Work:
             where = places(model, examples, settings.base_save_dir, settings.store_dtype)
             pairings.append(Pairing(model, examples, where, maker.of_model(model, where)))
         dataset_points.extend((examples, point) for point in maker.of_dataset())
+        for line in left_out(examples, splits[examples.name], experiment.classification_params.baselines):
+            logger.warning("%s: %s", examples.name, line)
     return Work(datasets, splits, pairings, dataset_points)
+
+
+def _check_inputs(experiment: Experiment, examples: Examples) -> None:
+    """Refuse rows that a model would not read a single token of."""
+    pictures = examples.pictures or []
+    n_pictures = sum(picture is not None for picture in pictures)
+    if experiment.tokens.pool == "image" and n_pictures < len(examples):
+        raise ConfigError(
+            f"tokens.pool is image, but {len(examples) - n_pictures} rows of {examples.name} have no picture. "
+            "Use pool: auto, with which their text's tokens count."
+        )
+    bare = sum(picture is not None and not text for picture, text in zip(pictures, examples.texts, strict=False))
+    if experiment.tokens.pool == "text" and bare and (entry := next((entry for entry in experiment.models if not entry.prompt), None)):
+        raise ConfigError(
+            f"tokens.pool is text, but {bare} rows of {examples.name} have a picture alone and models.prompt of {entry.name} is empty. "
+            "Give a prompt, or use pool: auto, with which the image tokens count."
+        )
 
 
 def extraction_state(pairing: Pairing, experiment: Experiment, thorough: bool = False) -> str | None:

@@ -14,7 +14,7 @@ from mosaic_sae import fsio
 from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import Card, card_of, evidence_path, summary
 from mosaic_sae.report import tables
-from mosaic_sae.report.facts import language_splits
+from mosaic_sae.report.facts import domain_splits
 from mosaic_sae.report.rules import Rule, tree_rules
 from mosaic_sae.report.transfer import Transfer, read_transfer
 from mosaic_sae.report.verdict import Verdict, verdict
@@ -81,7 +81,7 @@ class Content:
     run: dict[str, Any]
     sections: list[Section]
     transfers: list[Transfer]
-    """One for each dataset with a split of kind language, whose many splits are no sections of their own."""
+    """One for each dataset with a split of kind language or modality, whose many splits are no sections of their own."""
     n_points: int
 
 
@@ -114,8 +114,8 @@ def gather(run_folder: Path) -> Content:
         return Content(run, [], [], 0)
     frame = tables.read_results(results)
     evidence: dict[Path, Any] = {}
-    of_languages = language_splits(run)
-    single = [pair for pair in tables.sections(frame) if pair not in of_languages]
+    summed_up = domain_splits(run)
+    single = [pair for pair in tables.sections(frame) if pair not in summed_up]
     sections = [_section(base, frame, dataset, split, evidence) for dataset, split in single]
     return Content(run, sections, read_transfer(run_folder), len(frame))
 

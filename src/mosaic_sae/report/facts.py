@@ -12,6 +12,8 @@ from mosaic_sae.explain.cards import visible
 from mosaic_sae.log import format_seconds
 from mosaic_sae.report import names
 
+DOMAINS = {"language": "languages", "modality": "modalities"}
+"""What a split may train on in turn, and the plural."""
 FIT_NOTE = (
     "Measured on the first examples of each dataset, when they were extracted. A low explained variance means that the layer, the"
     " model or the normalisation does not belong to the SAE; `mosaic doctor` says which. Massive tokens, whose norm drowns the rest,"
@@ -70,30 +72,33 @@ def dataset_rows(run: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def is_language_split(split: Mapping[str, Any]) -> bool:
-    """Whether a split, as ``run.json`` holds it, trains on one language of several."""
-    return "language" in (split.get("notes") or {})
+def is_domain_split(split: Mapping[str, Any]) -> bool:
+    """Whether a split, as ``run.json`` holds it, trains on one language of several, or on texts or images alone."""
+    return "domain" in (split.get("notes") or {})
 
 
-def language_splits(run: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Return (dataset, split) of all splits that train on one language: the report sums them up, for there are many."""
+def domain_splits(run: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return (dataset, split) of all splits that train on one domain: the report sums them up, for there are many."""
     return {
         (str(dataset.get("name")), name)
         for dataset in run.get("datasets") or []
         for name, split in (dataset.get("splits") or {}).items()
-        if is_language_split(split)
+        if is_domain_split(split)
     }
 
 
 def _split_sizes(splits: Mapping[str, Any]) -> list[str]:
-    """Name each split with its sizes; those of languages are one item."""
-    single = {name: split for name, split in splits.items() if not is_language_split(split)}
+    """Name each split with its sizes; those of languages are one item, and those of modalities."""
+    single = {name: split for name, split in splits.items() if not is_domain_split(split)}
     words = [f"{visible(str(name), 40)} {_sizes(split)}" for name, split in single.items()]
-    if len(single) < len(splits):
-        spread = [split for split in splits.values() if is_language_split(split) and split["notes"]["share"] == 1]
+    for by, plural in DOMAINS.items():
+        wanted = {"by": by, "share": 1}.items()
+        spread = [split for split in splits.values() if is_domain_split(split) and wanted <= split["notes"].items()]
+        if not spread:
+            continue
         sizes = sorted({split["train"] for split in spread})
         shown = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
-        words.append(f"{len(spread)} languages, each {shown} / {spread[0]['test']:,} of all")
+        words.append(f"{len(spread)} {plural}, each {shown} / {spread[0]['test']:,} of all")
     return words
 
 

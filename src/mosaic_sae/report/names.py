@@ -13,13 +13,28 @@ REPRESENTATIONS = {
     "dense_mean": "Mean hidden state",
     "dense_last": "Last hidden state",
     "dense_max": "Max hidden state",
+    "vision_tower": "Vision tower",
+    "pixels": "Pixels",
     "tfidf": "TF-IDF",
     "majority": "Majority class",
     "shuffled_labels": "Shuffled labels",
 }
-IN_SENTENCES = {"dense_mean": "the mean hidden state", "dense_last": "the last hidden state", "dense_max": "the max hidden state"}
+IN_SENTENCES = {
+    "dense_mean": "the mean hidden state",
+    "dense_last": "the last hidden state",
+    "dense_max": "the max hidden state",
+    "vision_tower": "the vision tower",
+    "pixels": "pixels",
+    "random_sae": "a random SAE",
+    "majority": "chance (the majority class)",
+}
 CLASSIFIERS = {"logistic": "logistic", "tree": "tree", "majority": "constant"}
 CONTROLS = frozenset({"random_sae", "majority", "shuffled_labels"})
+KINDS = {
+    "language": {"shared": "shared", "partly shared": "some languages", "specific": "language-specific", "unclear": "unclear"},
+    "modality": {"shared": "shared", "specific": "specific", "unclear": "unclear"},
+}
+"""How kinds of latents are called in a transfer by language or modality; of two modalities none can be some."""
 ROLES = {"sae": "SAE probe", "baseline": "baseline", "control": "control"}
 
 
@@ -33,6 +48,11 @@ def role_of(representation: str) -> str:
     if representation == "sae":
         return "sae"
     return "control" if representation in CONTROLS else "baseline"
+
+
+def called(representation: str) -> str:
+    """Name a representation inside a sentence: "the mean hidden state", "a random SAE", "TF-IDF"."""
+    return IN_SENTENCES.get(representation) or REPRESENTATIONS.get(representation, representation)
 
 
 def method_name(representation: str, classifier: str) -> str:

@@ -27,7 +27,7 @@ def print_summary(run_folder: Path, console: Console | None = None) -> None:
 
     from mosaic_sae.report import tables
     from mosaic_sae.report.content import read_run
-    from mosaic_sae.report.facts import language_splits
+    from mosaic_sae.report.facts import domain_splits
     from mosaic_sae.report.transfer import read_transfer
     from mosaic_sae.report.verdict import verdict
 
@@ -35,8 +35,8 @@ def print_summary(run_folder: Path, console: Console | None = None) -> None:
     run, results = read_run(run_folder), run_folder / "results.parquet"
     if results.exists():
         frame = tables.read_results(results)
-        of_languages = language_splits(run)
-        single = [pair for pair in tables.sections(frame) if pair not in of_languages]
+        summed_up = domain_splits(run)
+        single = [pair for pair in tables.sections(frame) if pair not in summed_up]
         parts = [(dataset, split, tables.scores(frame, dataset, split)) for dataset, split in single]
         console.print(
             Text("Scores on the test part; pooling, threshold and classifier settings were chosen by cross-validation (CV).", style="dim")

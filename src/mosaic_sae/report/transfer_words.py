@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from mosaic_sae.report.names import CLASSIFIERS, IN_SENTENCES, REPRESENTATIONS, interval, number, present, role_of, signed
+from mosaic_sae.report.names import CLASSIFIERS, called, interval, number, present, role_of, signed
 
 _LISTED = 3
 
@@ -20,8 +20,8 @@ def verdicts(cells: pd.DataFrame) -> list[str]:
         cells: CV-chosen cells trained on the whole training part.
     """
     lines = []
-    for language, part in cells.groupby("train_language"):
-        others = part[part["test_language"] != language]
+    for language, part in cells.groupby("train_domain"):
+        others = part[part["test_domain"] != language]
         probes = others[others["representation"] == "sae"]
         if probes.empty:
             continue
@@ -39,7 +39,7 @@ def _mean(probe: pd.DataFrame, classifier: str) -> str:
 
 
 def _languages(probe: pd.DataFrame) -> str:
-    return f"{len(probe)} other languages" if len(probe) > 1 else str(probe.iloc[0]["test_language"])
+    return f"{len(probe)} other languages" if len(probe) > 1 else str(probe.iloc[0]["test_domain"])
 
 
 def _rivals(others: pd.DataFrame) -> str:
@@ -48,14 +48,8 @@ def _rivals(others: pd.DataFrame) -> str:
     for name in dict.fromkeys(others["representation"]):
         if role_of(name) == "baseline" or name == "random_sae":
             scores = others[others["representation"] == name]["macro_f1"]
-            named.append(f"{_called(name)} {number(scores.mean())}")
+            named.append(f"{called(name)} {number(scores.mean())}")
     return f" ({', '.join(named)})" if named else ""
-
-
-def _called(representation: str) -> str:
-    if representation == "random_sae":
-        return "a random SAE"
-    return IN_SENTENCES.get(representation) or REPRESENTATIONS.get(representation, representation)
 
 
 def _gap(probe: pd.DataFrame) -> str:
@@ -67,7 +61,7 @@ def _gap(probe: pd.DataFrame) -> str:
 
 
 def _pairs(probe: pd.DataFrame, others: pd.DataFrame) -> str:
-    spelling = others[others["representation"] == "tfidf"].set_index("test_language")["macro_f1"]
+    spelling = others[others["representation"] == "tfidf"].set_index("test_domain")["macro_f1"]
     rows: list[dict[Any, Any]] = probe.sort_values("macro_f1", ascending=False, kind="stable").to_dict("records")
     if len(rows) <= _LISTED:
         return " " + " ".join(f"In {_pair(row, spelling)}." for row in rows)
@@ -75,7 +69,7 @@ def _pairs(probe: pd.DataFrame, others: pd.DataFrame) -> str:
 
 
 def _pair(row: dict[Any, Any], spelling: pd.Series) -> str:
-    language = row["test_language"]
+    language = row["test_domain"]
     score = f"{language} {number(row['macro_f1'])} {interval(row['macro_f1_low'], row['macro_f1_high'])}"
     if language in spelling:
         score += f" (TF-IDF {number(spelling[language])})"

@@ -15,11 +15,12 @@ from mosaic_sae import __version__, fsio
 from mosaic_sae.explain.cards import quoted, visible
 from mosaic_sae.report import facts, names
 from mosaic_sae.report.content import MOST_TEXTS, Content, Section, gather
+from mosaic_sae.report.domain_words import DOMAIN_WORDS
 from mosaic_sae.report.figures import PLOT_CONFIG, describe_scores, score_intervals, share_curves
 from mosaic_sae.report.shading import runs_of_tokens
 from mosaic_sae.report.transfer import Transfer
 from mosaic_sae.report.verdict import OUTCOMES
-from mosaic_sae.transfer.shift import KINDS
+from mosaic_sae.transfer.translated import MODES
 
 TEMPLATES = Path(__file__).parent / "templates"
 OUTCOME_PILLS = {"sae": "accent", "baseline": "warn", "close": "", "none": ""}
@@ -108,10 +109,11 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         interval=names.interval,
         shaded=runs_of_tokens,
         most_texts=MOST_TEXTS,
+        modes=MODES,
+        domain_words=DOMAIN_WORDS,
         version=__version__,
         outcomes=OUTCOMES,
         outcome_pill=OUTCOME_PILLS,
-        shift_kinds=KINDS,
     )
     return environment
 
@@ -132,8 +134,9 @@ def _scores_figure(section: Section, number: int, first: _Once) -> Markup:
 
 
 def _curve_figure(transfer: Transfer, number: int, first: _Once) -> Markup:
-    words = "Mean macro F1 by number of training rows, on the language trained on and on the others; the table below has the numbers."
-    return _embedded(share_curves(transfer.curve), f"curve-{number}", words, first)
+    one = DOMAIN_WORDS[transfer.by].one
+    words = f"Mean macro F1 by number of training rows, on the {one} trained on and on the others; the table below has the numbers."
+    return _embedded(share_curves(transfer.curve, transfer.by), f"curve-{number}", words, first)
 
 
 def _embedded(figure: Any, name: str, words: str, first: _Once) -> Markup:

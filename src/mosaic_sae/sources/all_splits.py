@@ -1,4 +1,4 @@
-"""Every split of a dataset: what the configuration lists, with a split of kind language spelt out."""
+"""Every split of a dataset: what the configuration lists, with splits of kinds language and modality spelt out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mosaic_sae.config.schema import SplitSpec
 from mosaic_sae.errors import MosaicError, ProbeError
 from mosaic_sae.sources.base import Examples
-from mosaic_sae.sources.languages import language_splits
+from mosaic_sae.sources.domains import domain_splits
 from mosaic_sae.sources.splits import Split, make_split
 
 
@@ -20,10 +20,10 @@ class NamedSplit:
     spec: SplitSpec
     rows: Split | MosaicError
     """An error is raised where a point needs the split."""
-    language: str | None = None
-    """Of kind language: the one that is trained on; None also where the split could not be made."""
+    domain: str | None = None
+    """Of kind language or modality: the one that is trained on; None also where the split could not be made."""
     share: float = 1.0
-    """Of kind language: share of the training part that is used."""
+    """Of kind language or modality: share of the training part that is used."""
 
 
 def make_splits(examples: Examples, specs: Sequence[SplitSpec], test_size: float, seed: int) -> list[NamedSplit]:
@@ -41,10 +41,10 @@ def make_splits(examples: Examples, specs: Sequence[SplitSpec], test_size: float
     made: list[NamedSplit] = []
     for spec in specs:
         try:
-            if spec.kind == "language":
+            if spec.by:
                 made += [
-                    NamedSplit(split.rows.name, spec, split.rows, split.language, split.share)
-                    for split in language_splits(examples, spec, test_size, seed)
+                    NamedSplit(split.rows.name, spec, split.rows, split.domain, split.share)
+                    for split in domain_splits(examples, spec, test_size, seed)
                 ]
             else:
                 made.append(NamedSplit(spec.label, spec, make_split(examples, spec, test_size, seed)))

@@ -1,13 +1,15 @@
-"""What every source becomes: a list of labelled examples with a fingerprint of their content."""
+"""What every source becomes: a list of labelled texts, pictures or both, with a fingerprint of their content."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mosaic_sae.fingerprint import fingerprint
+from mosaic_sae.sources.images import Picture
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Table:
         row_numbers: Row number of each row in the file, counted from 0 and counting unreadable rows too.
         malformed: Rows that could not be read; each reason names the line.
         provenance: Where the table comes from, as JSON values.
+        folder: Where paths of pictures start; None = where the program runs.
     """
 
     names: list[str]
@@ -41,16 +44,17 @@ class Table:
     row_numbers: list[int] | None = None
     malformed: list[Skipped] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled texts, one entry per example in every list, in the order of the source.
+    """Labelled texts and pictures, one entry per example in every list, in the order of the source.
 
     Attributes:
         name: Name of the dataset, for people.
         ids: Unique ids.
-        texts: What the model reads; never blank.
+        texts: What the model reads; "" where there is a picture only, else never blank.
         labels: Label names; never blank.
         groups: Group of each example ("" = none), or None without a group column.
         languages: Language of each example ("" = unknown), or None without a language column.
@@ -59,6 +63,7 @@ class Examples:
         fingerprint: Hash of all of the above except the name, in row order; the same for every file format.
         skipped: Rows left out by ``on_bad_rows: skip``.
         provenance: Kind of source, revision or SHA-256, licence, row counts.
+        pictures: Picture of each example, None where it has a text only; None for a dataset of texts.
     """
 
     name: str
@@ -72,6 +77,17 @@ class Examples:
     fingerprint: str
     skipped: list[Skipped]
     provenance: dict[str, Any]
+    pictures: list[Picture | None] | None = None
+
+    @property
+    def modalities(self) -> list[str]:
+        """Say of each example whether it is a "text" or an "image"; one that has both is an image."""
+        return ["text"] * len(self) if self.pictures is None else ["text" if one is None else "image" for one in self.pictures]
+
+    @property
+    def keys(self) -> list[str]:
+        """What each example is: its text, and the hash of its picture if it has one."""
+        return row_keys(self.texts, self.pictures)
 
     @property
     def classes(self) -> list[str]:
@@ -80,6 +96,13 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def row_keys(texts: Sequence[str], pictures: Sequence[Picture | None] | None) -> list[str]:
+    """Return one key per row: its text, and the hash of its picture if it has one."""
+    if pictures is None:
+        return list(texts)
+    return [text if one is None else f"{text}\x1f{one.sha256}" for text, one in zip(texts, pictures, strict=True)]
 
 
 def content_fingerprint(columns: dict[str, list[str] | None]) -> str:

@@ -1,4 +1,4 @@
-"""From a raw table to checked examples: pick the columns, refuse or skip bad rows, sample."""
+"""From a raw table to checked examples: pick the columns, look at pictures, refuse or skip bad rows, sample."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 from mosaic_sae.config.schema import DatasetEntry
 from mosaic_sae.errors import SourceError, nearest
-from mosaic_sae.sources.base import Examples, Skipped, Table, content_fingerprint
+from mosaic_sae.sources.base import Examples, Skipped, Table, content_fingerprint, row_keys
 from mosaic_sae.sources.cells import is_blank, is_valid_unicode, to_texts, whole_number_labels
+from mosaic_sae.sources.images import Picture
+from mosaic_sae.sources.picture_cells import to_pictures, unreadable
 from mosaic_sae.sources.sampling import sample_rows
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,11 @@ def make_examples(table: Table, entry: DatasetEntry, seed: int) -> Examples:
     def optional(name: str | None) -> list[str] | None:
         return None if name is None else [cell or "" for cell in column(name)]
 
-    texts = _texts(parts, table.n_rows, column)
+    texts = _texts(parts, table.n_rows, column) if parts else [""] * table.n_rows
+    pictures: list[Picture | None] | None = None
+    if entry.image_field:
+        cells = table.load(entry.image_field)
+        pictures = to_pictures(cells, table.folder, f"dataset '{entry.name}': column '{entry.image_field}'")
     labels = [None if label is None else label.strip() for label in column(entry.label_field)]
     if not table.typed:
         labels = whole_number_labels(labels)
@@ -45,7 +51,10 @@ def make_examples(table: Table, entry: DatasetEntry, seed: int) -> Examples:
     row_names = [str(number) for number in numbers]
     ids = row_names if entry.id_field is None else [cell or "" for cell in column(entry.id_field)]
 
-    bad = _bad_rows(ids, texts, labels)
+    broken = unreadable(pictures, entry.name) if pictures else {}
+    bad = _bad_rows(ids, texts, labels, pictures, broken, _empty(entry))
+    if pictures:
+        pictures = [None if row in broken else picture for row, picture in enumerate(pictures)]
     skipped = table.malformed + [Skipped(ids[row] or f"row {row_names[row]}", reason) for row, reason in bad.items()]
     if skipped and entry.on_bad_rows == "error":
         raise SourceError(_bad_rows_message(entry, skipped))
@@ -54,7 +63,7 @@ def make_examples(table: Table, entry: DatasetEntry, seed: int) -> Examples:
 
     kept = good
     if entry.max_rows is not None and entry.max_rows < len(good):
-        kept = sample_rows(good, texts, labels, ids, entry.max_rows, seed, f"dataset '{entry.name}'")
+        kept = sample_rows(good, row_keys(texts, pictures), labels, ids, entry.max_rows, seed, f"dataset '{entry.name}'")
     if skipped:
         logger.warning(f"{entry.name}: {len(skipped):,} of {table.n_rows + len(table.malformed):,} rows skipped ({_summary(skipped)})")
 
@@ -77,16 +86,20 @@ def make_examples(table: Table, entry: DatasetEntry, seed: int) -> Examples:
         "rows_kept": len(kept),
         "max_rows": entry.max_rows,
     }
-    mark = content_fingerprint(content | {f"field:{name}": cells for name, cells in fields.items()})
-    return Examples(entry.name, **content, fields=fields, fingerprint=mark, skipped=skipped, provenance=provenance)
+    hashed = content | {f"field:{name}": cells for name, cells in fields.items()}
+    shown: list[Picture | None] | None = keep(pictures)
+    if shown is not None:  # datasets of texts keep the fingerprints that they had before there were pictures
+        hashed["pictures"] = ["" if picture is None else picture.sha256 for picture in shown]
+    mark = content_fingerprint(hashed)
+    return Examples(entry.name, **content, fields=fields, fingerprint=mark, skipped=skipped, provenance=provenance, pictures=shown)
 
 
 def _template_parts(entry: DatasetEntry) -> list[tuple[str, str | None]]:
-    """Return (text before, column) pairs; the column is None after the last one."""
+    """Return (text before, column) pairs; the column is None after the last one. Empty for a dataset of pictures alone."""
     if entry.text_field:
         return [("", entry.text_field)]
     if not entry.template:
-        raise SourceError(f"dataset '{entry.name}': only texts can be read so far; name text_field or template beside image_field.")
+        return []
     shown = f"dataset '{entry.name}': template {entry.template!r}"
     try:
         parsed = list(string.Formatter().parse(entry.template))
@@ -114,7 +127,9 @@ def _texts(parts: list[tuple[str, str | None]], n_rows: int, column: Any) -> lis
 def _check_columns(table: Table, entry: DatasetEntry, text_columns: list[str]) -> None:
     wanted = {
         "template" if entry.template else "text_field": text_columns,
-        **{key: [getattr(entry, key)] for key in ("label_field", "id_field", "group_field", "language_field", "split_field")},
+        **{
+            key: [getattr(entry, key)] for key in ("image_field", "label_field", "id_field", "group_field", "language_field", "split_field")
+        },
         "splits.field": [split.field for split in entry.splits],
     }
     problems = [
@@ -128,13 +143,26 @@ def _check_columns(table: Table, entry: DatasetEntry, text_columns: list[str]) -
         raise SourceError(f"dataset '{entry.name}': {' '.join(problems)} Columns: {columns}.")
 
 
-def _bad_rows(ids: list[str], texts: list[str], labels: list[str | None]) -> dict[int, str]:
-    """Return the reason for each bad row; of rows with one id the first good one is good."""
+def _empty(entry: DatasetEntry) -> str:
+    if not entry.image_field:
+        return "empty text"
+    return "neither text nor picture" if entry.text_field or entry.template else "no picture"
+
+
+def _bad_rows(
+    ids: list[str], texts: list[str], labels: list[str | None], pictures: list[Picture | None] | None, broken: dict[int, str], empty: str
+) -> dict[int, str]:
+    """Return the reason for each bad row; of rows with one id the first good one is good.
+
+    ``broken`` says why pictures cannot be read, ``empty`` what a row lacks that has nothing to read.
+    """
     bad: dict[int, str] = {}
     seen: set[str] = set()
     for row, (name, text, label) in enumerate(zip(ids, texts, labels, strict=True)):
-        if is_blank(text):
-            bad[row] = "empty text"
+        if row in broken:
+            bad[row] = f"unreadable picture ({broken[row]})"
+        elif is_blank(text) and not (pictures and pictures[row]):
+            bad[row] = empty
         elif is_blank(label):
             bad[row] = "missing label"
         elif is_blank(name):
@@ -162,13 +190,20 @@ def _bad_rows_message(entry: DatasetEntry, skipped: list[Skipped]) -> str:
         by_kind[_kind(one.reason)].append(one)
     problems = []
     for kind, rows in by_kind.items():
-        details = [one.reason.partition(" (")[2].rstrip(")") or one.id for one in rows[:_LISTED]]
+        details = [_detail(one) for one in rows[:_LISTED]]
         more = ", ..." if len(rows) > _LISTED else ""
-        problems.append(f"{kind}: {len(rows):,} ({'; '.join(details) if kind == 'malformed row' else ', '.join(details)}{more})")
+        between = ", " if details[0] == rows[0].id else "; "
+        problems.append(f"{kind}: {len(rows):,} ({between.join(details)}{more})")
     return (
         f"dataset '{entry.name}': {len(skipped):,} rows cannot be used. {'. '.join(problems)}."
         f" Mend them, or set on_bad_rows: skip to leave them out and count them."
     )
+
+
+def _detail(one: Skipped) -> str:
+    """What is said of one row among others of its kind: the reason's own words if it has some, else the id."""
+    said = one.reason.partition(" (")[2].removesuffix(")")
+    return f"{one.id}: {said}" if said and _kind(one.reason) == "unreadable picture" else said or one.id
 
 
 def _check_classes(entry: DatasetEntry, labels: list[str | None]) -> None:

@@ -58,7 +58,10 @@ def to_table(data: Any, provenance: dict[str, Any]) -> Table:
     class_names = {name: feature.names for name, feature in data.features.items() if isinstance(feature, datasets.ClassLabel)}
 
     def load(name: str) -> list[Any]:
-        return list(data.select_columns([name])[name])
+        column = data.select_columns([name])
+        if isinstance(data.features[name], datasets.Image):
+            column = column.cast_column(name, datasets.Image(decode=False))  # files as they are, {"bytes", "path"}
+        return list(column[name])
 
     if data.info.license:
         provenance["licence"] = data.info.license

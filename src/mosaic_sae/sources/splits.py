@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Split", "cv_folds", "duplicate_units", "make_split"]
 
-_SIDES = {"train": "train", "test": "test", "validation": "train", "valid": "train", "val": "train", "dev": "train"}
+SIDES = {"train": "train", "test": "test", "validation": "train", "valid": "train", "val": "train", "dev": "train"}
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,10 @@ def column_sides(examples: Examples, notes: dict[str, Any]) -> list[bool]:
     if examples.splits is None:
         raise ProbeError(f"dataset '{examples.name}': a split of kind column needs split_field.")
     cells = [cell.strip().casefold() for cell in examples.splits]
-    unknown = [(row, cell) for row, cell in enumerate(cells) if cell not in _SIDES]
+    unknown = [(row, cell) for row, cell in enumerate(cells) if cell not in SIDES]
     if unknown:
         row, cell = unknown[0]
-        shown = f"'{examples.splits[row]}'.{nearest(cell, _SIDES)}" if cell else "nothing."
+        shown = f"'{examples.splits[row]}'.{nearest(cell, SIDES)}" if cell else "nothing."
         raise ProbeError(
             f"dataset '{examples.name}': split_field must say train or test (or validation, which counts as train) in every row;"
             f" {len(unknown):,} rows do not: row with id '{examples.ids[row]}' says {shown}"
@@ -155,7 +155,7 @@ def column_sides(examples: Examples, notes: dict[str, Any]) -> list[bool]:
     validation = sum(cell not in {"train", "test"} for cell in cells)
     if validation:
         notes["validation_rows_in_train"] = validation
-    return [_SIDES[cell] == "test" for cell in cells]
+    return [SIDES[cell] == "test" for cell in cells]
 
 
 def _holdout_sides(examples: Examples, spec: SplitSpec) -> list[bool]:

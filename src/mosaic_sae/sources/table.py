@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def read_table(path: Path) -> Table:
     if repeated:
         raise SourceError(f"{path}: column '{repeated[0]}' occurs more than once in the header. Rename one of the two.")
     table.provenance.update(kind=path.suffix.lower().lstrip("."), file=path.name, sha256=sha256_file(path), bytes=path.stat().st_size)
-    return table
+    return replace(table, folder=path.parent)
 
 
 def _decode(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Units: sets of rows that must stay on one side of every split, because they share a text or a group."""
+"""Units: sets of rows that must stay on one side of every split, because they share a text, a picture or a group."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from mosaic_sae.sources.base import Examples
+from mosaic_sae.sources.images import Picture
 
 
 def normal_text(text: str) -> str:
@@ -15,17 +16,20 @@ def normal_text(text: str) -> str:
 
 
 def duplicate_units(examples: Examples) -> list[str]:
-    """Return one unit key per row; rows with the same normal text or the same group share it, directly or through others.
+    """Return one unit key per row; rows with the same normal text, picture or group share it, directly or through others.
 
-    A key is made of the texts of its rows alone, so it depends neither on row numbers nor on the order of rows. An empty
-    group is no group.
+    Of a row with a picture the picture alone counts: many may carry one question. A key is made of the texts and
+    pictures of its rows alone, so it depends neither on row numbers nor on the order of rows. An empty group is no group.
     """
-    return unit_keys(examples.texts, examples.groups)
+    return unit_keys(examples.texts, examples.groups, examples.pictures)
 
 
-def unit_keys(texts: Sequence[str], groups: Sequence[str] | None = None) -> list[str]:
+def unit_keys(texts: Sequence[str], groups: Sequence[str] | None = None, pictures: Sequence[Picture | None] | None = None) -> list[str]:
     """Do the work of ``duplicate_units`` on plain lists."""
-    text_keys = [hashlib.sha256(normal_text(text).encode("utf-8")).hexdigest()[:24] for text in texts]
+    text_keys = [
+        (picture.sha256 if picture else hashlib.sha256(normal_text(text).encode("utf-8")).hexdigest())[:24]
+        for text, picture in zip(texts, pictures or [None] * len(texts), strict=True)
+    ]
     links: dict[str, str] = {}
 
     def root(key: str) -> str:
