@@ -18,12 +18,13 @@ def write_card(folder: Path, found: dict[str, Any]) -> None:
     contract = read_json(folder / "adapter.json")
     size = (folder / "adapter.safetensors").stat().st_size
     lines = [f"| {name} | {_cell(score)} |" for name, score in found["scores"].items()]
-    sae = found["sae"]
+    sae, n_drawings = found["sae"], len(PNG_PACKAGES + SVG_PACKAGES)
     card = f"""# gemma-3-270m-emoji
 
-A vision tower (LeViT, 64 pixels) and a projector that turn a picture into {contract["n_image_tokens"]} image tokens of {contract["language_model"]}.
-Loaded as `packaged/gemma-3-270m-emoji` it is a `LlavaForConditionalGeneration`. It exists so that transfer from text to pictures can be run
-anywhere, without a download; it knows emoji and nothing else. It was trained to put pictures where names are after block 9, not to write: it is no captioner.
+A vision tower (LeViT, 64 pixels) and a projector that turn a picture into {contract["n_image_tokens"]} image tokens
+of {contract["language_model"]}. Loaded as `packaged/gemma-3-270m-emoji` it is a `LlavaForConditionalGeneration`. It exists so that
+transfer from text to pictures can be run anywhere, without a download; it knows emoji and nothing else. It was trained to put pictures
+where names are after block 9, not to write: it is no captioner.
 
 | fact | value |
 |---|---|
@@ -37,9 +38,9 @@ anywhere, without a download; it knows emoji and nothing else. It was trained to
 
 ## What it gives
 
-Macro F1 over eight Unicode groups, {found["n_test"]} held-out emoji, with 95 % bootstrap intervals. Classifiers are trained on the names, or on the
-pictures (Google's), of {found["n_train"]} train emoji, and tested on the names or pictures of emoji that neither the adapter nor a classifier has learnt from.
-All are logistic regressions with the penalty chosen by cross-validation inside the training part.
+Macro F1 over eight Unicode groups, {found["n_test"]} held-out emoji, with 95 % bootstrap intervals. Classifiers are trained on the
+names, or on the pictures (Google's), of {found["n_train"]} train emoji, and tested on the names or pictures of emoji that neither the
+adapter nor a classifier has learnt from. All are logistic regressions with the penalty chosen by cross-validation inside the training part.
 
 | features: trained on, tested on | macro F1 |
 |---|---|
@@ -47,8 +48,9 @@ All are logistic regressions with the penalty chosen by cross-validation inside 
 
 ## What it was trained on
 
-Pictures of the train ids of `packaged/emoji_names`, a tenth of their families left out for validation, in {len(PNG_PACKAGES + SVG_PACKAGES)} drawings (NOTICE), shifted, scaled, turned,
-mirrored where harmless and recoloured at random. Targets are the names' token embeddings and their states after block 9; group labels are not used.
+Pictures of the train ids of `packaged/emoji_names`, a tenth of their families left out for validation, in {n_drawings} drawings
+(NOTICE), shifted, scaled, turned, mirrored where harmless and recoloured at random. Targets are the names' token embeddings and their
+states after block 9; group labels are not used.
 `python recipes/make_emoji_adapter.py WORK` makes it again, up to floating-point differences between machines.
 
 ## Licence

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import resvg_py
 from make_data import share
 from PIL import Image
 
@@ -44,20 +43,74 @@ class PicturePackage:
 
 
 PNG_PACKAGES = (
-    PicturePackage("emoji-datasource-google", "16.0.0", "Apache-2.0", "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438", "Google (Noto Emoji)"),
-    PicturePackage("emoji-datasource-twitter", "16.0.0", "CC-BY-4.0", "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877", "Twitter, Inc. and other contributors (Twemoji)"),
+    PicturePackage(
+        "emoji-datasource-google",
+        "16.0.0",
+        "Apache-2.0",
+        "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
+        "Google (Noto Emoji)",
+    ),
+    PicturePackage(
+        "emoji-datasource-twitter",
+        "16.0.0",
+        "CC-BY-4.0",
+        "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
+        "Twitter, Inc. and other contributors (Twemoji)",
+    ),
 )
 SVG_PACKAGES = (
-    PicturePackage("@iconify-json/noto-v1", "1.2.5", "Apache-2.0", "2bf62c26c2c2884aa99e90aec942cdaee17a5921f05690694f4978ad4b017c37", "Google (Noto Emoji, first version)"),
-    PicturePackage("@iconify-json/fluent-emoji-flat", "1.2.6", "MIT", "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175", "Microsoft (Fluent Emoji)"),
-    PicturePackage("@iconify-json/fluent-emoji", "1.2.7", "MIT", "8044210dbf11e016d4de85f15d01a243423bd832457e7e2491df1b751c0e272b", "Microsoft (Fluent Emoji)"),
-    PicturePackage("@iconify-json/emojione", "1.2.3", "CC-BY-4.0", "26a14f44284407e8bcde91799388dca2bfd91dbcd55a97f425524a1c5b73610e", "EmojiOne (version 2)"),
-    PicturePackage("@iconify-json/fxemoji", "1.2.2", "Apache-2.0", "f3e72b3c59d05e1db03b7e308d55c0d05bd7ba3f625a90da1b79313c12858eef", "Mozilla (Firefox OS Emoji)"),
+    PicturePackage(
+        "@iconify-json/noto-v1",
+        "1.2.5",
+        "Apache-2.0",
+        "2bf62c26c2c2884aa99e90aec942cdaee17a5921f05690694f4978ad4b017c37",
+        "Google (Noto Emoji, first version)",
+    ),
+    PicturePackage(
+        "@iconify-json/fluent-emoji-flat",
+        "1.2.6",
+        "MIT",
+        "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
+        "Microsoft (Fluent Emoji)",
+    ),
+    PicturePackage(
+        "@iconify-json/fluent-emoji",
+        "1.2.7",
+        "MIT",
+        "8044210dbf11e016d4de85f15d01a243423bd832457e7e2491df1b751c0e272b",
+        "Microsoft (Fluent Emoji)",
+    ),
+    PicturePackage(
+        "@iconify-json/emojione",
+        "1.2.3",
+        "CC-BY-4.0",
+        "26a14f44284407e8bcde91799388dca2bfd91dbcd55a97f425524a1c5b73610e",
+        "EmojiOne (version 2)",
+    ),
+    PicturePackage(
+        "@iconify-json/fxemoji",
+        "1.2.2",
+        "Apache-2.0",
+        "f3e72b3c59d05e1db03b7e308d55c0d05bd7ba3f625a90da1b79313c12858eef",
+        "Mozilla (Firefox OS Emoji)",
+    ),
 )
 # Their tables say which code points a drawing's name stands for; sets without such a table use the same names.
 NAME_TABLES = (
-    PicturePackage("@iconify-json/noto", "1.2.9", "Apache-2.0", "3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad", "Google (Noto Emoji)"),
-    PicturePackage("@iconify-json/twemoji", "1.2.5", "CC-BY-4.0", "19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7", "Twitter, Inc. and other contributors (Twemoji)"),
+    PicturePackage(
+        "@iconify-json/noto",
+        "1.2.9",
+        "Apache-2.0",
+        "3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad",
+        "Google (Noto Emoji)",
+    ),
+    PicturePackage(
+        "@iconify-json/twemoji",
+        "1.2.5",
+        "CC-BY-4.0",
+        "19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7",
+        "Twitter, Inc. and other contributors (Twemoji)",
+    ),
 )
 ALL_PACKAGES = PNG_PACKAGES + SVG_PACKAGES + NAME_TABLES
 
@@ -98,6 +151,9 @@ def read_pictures(folder: Path, codes: set[str]) -> pd.DataFrame:
                     handle = archive.extractfile(member)
                     assert handle is not None
                     rows.append({"code": code, "vendor": package.vendor, "pixels": _on_white(handle.read())})
+    # Only here: the rest of the recipe, and its tests, do without the renderer.
+    import resvg_py
+
     tables = [_icons(folder, package)[1] for package in NAME_TABLES]
     code_of = {name: _bare(code) for table in reversed(tables) for code, name in table.items()}
     for package in SVG_PACKAGES:

@@ -38,7 +38,7 @@ class Names:
 
     @property
     def places(self) -> Tensor:
-        """[n n_directions]"""
+        """Unit vectors [n n_directions] of the mean states."""
         return self.space.place(self.means)
 
 

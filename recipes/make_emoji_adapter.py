@@ -100,7 +100,12 @@ def pictures_of(work: Path, data: Data, *parts: str) -> pd.DataFrame:
     if not kept.exists():
         logger.info("drawing the pictures of %s", " and ".join(parts))
         drawn = read_pictures(work, set(chosen["code"]))
-        np.savez(kept, code=drawn["code"].to_numpy(dtype=str), vendor=drawn["vendor"].to_numpy(dtype=str), pixels=np.stack(drawn["pixels"].tolist()))
+        np.savez(
+            kept,
+            code=drawn["code"].to_numpy(dtype=str),
+            vendor=drawn["vendor"].to_numpy(dtype=str),
+            pixels=np.stack(drawn["pixels"].tolist()),
+        )
     read = np.load(kept)
     row_of = dict(zip(chosen["code"], chosen.index, strict=True))
     return pd.DataFrame({"row": [row_of[code] for code in read["code"]], "vendor": read["vendor"], "pixels": list(read["pixels"])})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from mosaic_sae.config.lines import parse
 from mosaic_sae.config.load import load_experiment, load_recipe
 from mosaic_sae.config.presets import preset_names, preset_path, preset_summary
 from mosaic_sae.errors import ConfigError
+from mosaic_sae.models.packaged_vision import ADAPTERS
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((Path(mosaic_sae.__file__).parent / "presets").rglob("*.yaml"))
 
 
 def test_every_preset_is_known_by_name():
-    assert len(PRESETS) == 3  # change this number with the presets: it keeps the tests below from silently testing nothing
+    assert len(PRESETS) == 4  # change this number with the presets: it keeps the tests below from silently testing nothing
     assert [preset_path(name) for name in preset_names()] == PRESETS
     with pytest.raises(ConfigError, match="Did you mean 'default'"):
         preset_path("defalt")
@@ -87,7 +89,10 @@ def test_the_default_preset_matches_the_data_that_ships():
 def test_presets_read_the_layer_that_each_sae_was_trained_on(name):
     for model in load_experiment(name).experiment.models:
         recipe = load_recipe(ROOT / "recipes" / f"{model.sae.path.removeprefix('packaged/')}.yaml")
-        assert (model.name, model.layers) == (recipe.model, [recipe.layer])
+        # An adapter keeps the language model that its SAE was trained on.
+        adapter = ADAPTERS / model.name.removeprefix("packaged/") / "adapter.json"
+        name = json.loads(adapter.read_text())["language_model"] if adapter.exists() else model.name
+        assert (name, model.layers) == (recipe.model, [recipe.layer])
 
 
 def test_environment_yml_installs_the_pinned_package():
