@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from mosaic_sae.config.lines import parse
 from mosaic_sae.config.load import load_behaviour, load_experiment, load_recipe
 from mosaic_sae.config.presets import preset_names, preset_path, preset_summary
 from mosaic_sae.errors import ConfigError
+from mosaic_sae.models.packaged_vision import ADAPTERS
 from mosaic_sae.sae.releases import release_block
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +21,7 @@ PRESETS = sorted((Path(mosaic_sae.__file__).parent / "presets").rglob("*.yaml"))
 
 
 def test_every_preset_is_known_by_name():
-    assert len(PRESETS) == 6  # change this number with the presets: it keeps the tests below from silently testing nothing
+    assert len(PRESETS) == 7  # change this number with the presets: it keeps the tests below from silently testing nothing
     assert [preset_path(name) for name in preset_names()] == PRESETS
     with pytest.raises(ConfigError, match="Did you mean 'default'"):
         preset_path("defalt")
@@ -91,7 +93,10 @@ def test_presets_read_the_layer_that_each_sae_was_trained_on(name):
             assert f"layer_{model.layers[0]}/" in model.sae.path and len(model.layers) == 1
             continue
         recipe = load_recipe(ROOT / "recipes" / f"{model.sae.path.removeprefix('packaged/')}.yaml")
-        assert (model.name, model.layers) == (recipe.model, [recipe.layer])
+        # An adapter keeps the language model that its SAE was trained on.
+        adapter = ADAPTERS / model.name.removeprefix("packaged/") / "adapter.json"
+        name = json.loads(adapter.read_text())["language_model"] if adapter.exists() else model.name
+        assert (name, model.layers) == (recipe.model, [recipe.layer])
 
 
 def test_base_to_instruct_reads_both_models_with_the_sae_of_the_base_model():
