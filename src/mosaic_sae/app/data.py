@@ -16,8 +16,9 @@ import pandas as pd
 
 from mosaic_sae import fsio
 from mosaic_sae.errors import StoreError
-from mosaic_sae.explain.cards import evidence_path
-from mosaic_sae.explain.evidence import read_evidence
+from mosaic_sae.explain.cards import Card, Name, Use, card_of, evidence_path
+from mosaic_sae.explain.evidence import read_evidence, store_paths
+from mosaic_sae.explain.latent_table import LATENTS, USES, searchable, uses_of_latent
 from mosaic_sae.explain.names import KINDS, merge_names, names_file, with_names
 from mosaic_sae.report import tables
 from mosaic_sae.report.facts import Failed, failed_points, status_of
@@ -132,12 +133,48 @@ class Library:
 
     def evidence(self, base: Path, point: Mapping[str, Any]) -> dict[str, Any] | None:
         """Saved cards that belong to a point, with their names; None when none were saved."""
-        path = evidence_path(base, point)
-        evidence = self._read(path, read_evidence) if path else None
-        if evidence is None:
-            return None
-        files = (names_file(base, evidence["sae"], kind) for kind in KINDS)
-        return with_names(evidence, merge_names(self._read(path, fsio.read_json) for path in files if path.is_file()))
+        return self._evidence(base, evidence_path(base, point))
+
+    def cards(self, base: Path, store: str) -> dict[str, Any] | None:
+        """Saved cards of a store of latents, with their names; None when none were saved."""
+        return self._evidence(base, base / "evidence" / f"{store}.json") if FINGERPRINT.fullmatch(store) else None
+
+    def names(self, base: Path, sae: str) -> dict[int, Name]:
+        """Names of an SAE's latents."""
+        files = (names_file(base, sae, kind) for kind in KINDS)
+        return merge_names(self._read(path, fsio.read_json) for path in files if path.is_file())
+
+    def card(self, base: Path, cards: Mapping[str, Any], latent: int) -> Card:
+        """The card of any latent: a saved one, or one made from the stores that the saved cards name.
+
+        Args:
+            base: folder of results.
+            cards: what ``cards`` returned.
+            latent: index in the SAE.
+
+        Raises:
+            StoreError: it was not saved, and the stores are gone or others now.
+        """
+        if (saved := card_of(cards, latent)) is not None:
+            return saved
+        paths = store_paths(cards, base)
+        maker = self._read(paths.latents, lambda _: paths.open(), "maker") if paths.latents.exists() else paths.open()
+        if maker.index.fingerprint != cards["store"]:
+            raise StoreError(f"{paths.latents} holds other latents than those that these results are about.")
+        return {**maker.card(latent), "name": self.names(base, cards["sae"]).get(latent)}
+
+    def latents(self, run: Run) -> pd.DataFrame | None:
+        """``latents.parquet`` of a run, with what is searched in ``words`` (label and tokens, casefolded); None when the run has none.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        return self._table(run.folder, run.folder / LATENTS, searchable)
+
+    def uses(self, run: Run, store: str, latent: int) -> list[Use]:
+        """Points of a run that use a latent, the CV-chosen ones first."""
+        table = self._table(run.folder, run.folder / USES)
+        return [] if table is None else uses_of_latent(table, store, latent)
 
     def predictions(self, base: Path, folder: Path) -> pd.DataFrame | None:
         """Test rows of a point: id, unit, label, predicted, and p_<class> for each class; None when they are not there."""
@@ -167,13 +204,17 @@ class Library:
             end = handle.read().decode("utf-8", errors="replace")
         return end if size <= most_bytes else end.partition("\n")[2]
 
-    def _table(self, base: Path, path: Path) -> pd.DataFrame | None:
+    def _evidence(self, base: Path, path: Path | None) -> dict[str, Any] | None:
+        evidence = self._read(path, read_evidence) if path and path.is_file() else None
+        return with_names(evidence, self.names(base, evidence["sae"])) if evidence else None
+
+    def _table(self, base: Path, path: Path, load: Callable[[Path], pd.DataFrame] = pd.read_parquet) -> pd.DataFrame | None:
         # As with points: only files below the folder of results are read.
         path = path.resolve()
         if not path.is_relative_to(base.resolve()) or not path.is_file():
             return None
         try:
-            return self._read(path, pd.read_parquet)
+            return self._read(path, load)
         except (OSError, ValueError) as error:
             raise StoreError(f"{path} cannot be read ({error}). Run the experiment again; finished points are kept.") from error
 
