@@ -27,6 +27,8 @@ class Window(TypedDict):
     label: str
     language: str | None
     """None where the data names no languages."""
+    picture: str | None
+    """SHA-256 of the example's picture; None where it has a text only."""
     value: float
     """Largest activation in the whole example."""
     pieces: list[str]

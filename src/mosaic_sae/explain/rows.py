@@ -48,9 +48,13 @@ class ExampleRows:
         """Id of a row."""
         return self._table["id"][row].as_py()
 
-    def text(self, row: int) -> str:
-        """Text of a row."""
-        return self._table["text"][row].as_py()
+    def content(self, row: int) -> tuple[str, str | None]:
+        """Text of a row, and the SHA-256 of its picture, None where it has a text only; equal rows show the same."""
+        return self._table["text"][row].as_py(), self.picture(row)
+
+    def picture(self, row: int) -> str | None:
+        """SHA-256 of a row's picture; None where it has a text only."""
+        return self._table["picture"][row].as_py() if "picture" in self._table.column_names else None
 
     def label(self, row: int) -> str:
         """Class of a row."""

@@ -78,12 +78,13 @@ def _only_one_writer(places: StorePlaces) -> FileLock:
 
 
 def _write_examples(examples: Examples, places: StorePlaces) -> None:
-    """Write ids, texts and labels in row order, once."""
+    """Write ids, texts, hashes of pictures, and labels in row order, once."""
     if places.examples.is_file():
         return
     remove_leftovers(places.examples.parent)
     columns: dict[str, Any] = {"id": examples.ids, "text": examples.texts, "label": examples.labels}
-    optional = {"group": examples.groups, "language": examples.languages, "split": examples.splits}
+    pictures = None if examples.pictures is None else [one and one.sha256 for one in examples.pictures]
+    optional = {"group": examples.groups, "language": examples.languages, "split": examples.splits, "picture": pictures}
     columns |= {name: values for name, values in optional.items() if values is not None}
     write_with(places.examples, lambda temporary: pq.write_table(pa.table(columns), temporary))
 
