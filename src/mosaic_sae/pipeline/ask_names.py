@@ -14,8 +14,7 @@ from mosaic_sae.explain.ask_names import Cost, ask_name, cost
 from mosaic_sae.explain.card_maker import CardMaker
 from mosaic_sae.explain.cards import LatentCard, Name
 from mosaic_sae.explain.chat_endpoint import ChatEndpoint
-from mosaic_sae.explain.evidence import read_evidence, store_paths
-from mosaic_sae.explain.latent_table import LATENTS
+from mosaic_sae.explain.evidence import LATENTS, read_evidence, store_paths
 from mosaic_sae.explain.names import FOLDER, names_file, write_names
 from mosaic_sae.fsio import read_json
 from mosaic_sae.log import Progress
