@@ -343,7 +343,6 @@ def _evidence(dataset, classes, hostile, rng):
                 "id": row_id,
                 "label": label,
                 "language": None,
-                "picture": None,
                 "value": acts[at],
                 "pieces": parts,
                 "acts": acts,

@@ -15,6 +15,7 @@ from factories import make_texts
 from mosaic_sae.config.load import Loaded, load_experiment
 from mosaic_sae.errors import MosaicError, StoreError
 from mosaic_sae.explain.evidence import read_evidence, store_paths
+from mosaic_sae.explain.example import explain_example
 from mosaic_sae.explain.names import read_names
 from mosaic_sae.pipeline.ask_names import jobs_of, name_latents, total_cost
 from mosaic_sae.pipeline.plan import make_plan
@@ -66,6 +67,19 @@ def table(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / "results.parquet")
 
 
+def _explanations_agree_with_predictions(folder: Path, results: pd.DataFrame) -> None:
+    """For every SAE point: the explanation of its first and last test example says what the classifier predicted."""
+    for path in results[results["representation"] == "sae"]["path"]:
+        point = folder.parent / path
+        predictions = pd.read_parquet(point / "predictions.parquet")
+        for row in (predictions.iloc[0], predictions.iloc[-1]):
+            found = explain_example(folder.parent, point, row["id"])
+            assert (found.id, found.label, found.predicted, found.in_test) == (row["id"], row["label"], row["predicted"], True)
+            for name, probability in found.probabilities.items():
+                assert probability == pytest.approx(row[f"p_{name}"], abs=1e-6)
+            assert " ".join(token.piece for token in found.tokens[1:]) == found.text
+
+
 def test_a_run_makes_every_point_and_a_second_run_does_nothing(loaded: Loaded) -> None:
     # Per split: 4 feature sets x (2 classifiers + random control), shuffled labels, two hidden states, TF-IDF, majority.
     expected = 2 * (4 * 3 + 1 + 2 + 2)
@@ -77,6 +91,7 @@ def test_a_run_makes_every_point_and_a_second_run_does_nothing(loaded: Loaded) -
     assert set(results["binarise"].dropna()) == {0.5}
     assert (results["macro_f1_low"] <= results["macro_f1"]).all() and (results["macro_f1"] <= results["macro_f1_high"]).all()
     assert [point.action for point in make_plan(loaded)] == ["skip"] * expected
+    _explanations_agree_with_predictions(summary.run_folder, results)
     before = {path: path.stat().st_mtime_ns for path in summary.run_folder.parent.rglob("point.json")}
     again = run(loaded)
     record = json.loads((again.run_folder / "run.json").read_text())

@@ -27,8 +27,6 @@ class Window(TypedDict):
     label: str
     language: str | None
     """None where the data names no languages."""
-    picture: str | None
-    """SHA-256 of the example's picture; None where it has a text only."""
     value: float
     """Largest activation in the whole example."""
     pieces: list[str]
@@ -38,6 +36,8 @@ class Window(TypedDict):
     """Place of the strongest piece."""
     cut: list[bool]
     """Whether the example goes on before and after the window."""
+    picture: NotRequired[str]
+    """The example's picture in small, as a data address, where it has one."""
     quantile: NotRequired[list[float]]
     """Bounds of the band that a random example was drawn from: [0.25, 0.5] = the second quarter of the firing examples by value."""
 

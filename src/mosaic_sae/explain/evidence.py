@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaic_sae import fsio
+from mosaic_sae.errors import MosaicError, StoreError
 from mosaic_sae.explain.cards import evidence_path
 from mosaic_sae.explain.names import read_names, with_names
 
@@ -75,3 +76,31 @@ def uses_of_latent(uses: pd.DataFrame, store: str, latent: int) -> list[Use]:
     part = uses[(uses["store"] == store) & (uses["latent"] == latent)].drop(columns=["store", "latent"])
     part = part.sort_values(["chosen", "rank", "fingerprint"], ascending=[False, True, True])
     return part.to_dict("records")  # type: ignore[return-value]
+
+
+def stores_of(base: Path, point: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> StorePaths:
+    """Where the latents that a point reads are, what they were read from, and the examples.
+
+    Args:
+        base: the folder of results (``base_classify_dir``).
+        point: content of a ``point.json``.
+        evidence: its saved cards.
+
+    Raises:
+        MosaicError: the point is not on the latents of a trained SAE.
+        StoreError: no cards were saved, or the stores are not where they were.
+    """
+    name, kind = point["fingerprint"], point["key"]["representation"]
+    if not (point.get("provenance") or {}).get("latent_store"):
+        raise MosaicError(f"The point {name} ({kind}) keeps no latents. Explanations are of points on SAE latents.")
+    if evidence is None:
+        if kind == "random_sae":
+            raise MosaicError(f"The point {name} is on a random SAE, of which no cards are kept. Explain a point of a trained one.")
+        raise StoreError(f"{base} holds no cards of the latents of point {name}. Run the experiment again; finished work is kept.")
+    found = store_paths(evidence, base)
+    for what, place in vars(found).items():
+        if not place.exists():
+            raise StoreError(
+                f"The {what} of point {name} were at {place}, and are not there now. Move them back, or run the experiment again."
+            )
+    return found

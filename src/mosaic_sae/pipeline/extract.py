@@ -23,6 +23,7 @@ from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces
 from mosaic_sae.pipeline.signs import N_TEXTS, activations, write_signs
 from mosaic_sae.pipeline.sinks import TokenBatch, from_stored
 from mosaic_sae.pipeline.targets import ShardFiller, Target, make_targets
+from mosaic_sae.sources.images import thumbnail
 from mosaic_sae.store.format import read_manifest
 from mosaic_sae.store.reader import ActivationStore
 from mosaic_sae.store.writer import StoreWriter
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from mosaic_sae.sources.base import Examples
 
 logger = logging.getLogger(__name__)
+
+_GROUP_ROWS = 4096
 
 
 def extract(model: ModelReadings, examples: Examples, places: StorePlaces, settings: Settings) -> None:
@@ -78,15 +81,17 @@ def only_one_writer(places: StorePlaces) -> FileLock:
 
 
 def _write_examples(examples: Examples, places: StorePlaces) -> None:
-    """Write ids, texts, hashes of pictures, and labels in row order, once."""
+    """Write ids, texts, labels and small pictures in row order, once."""
     if places.examples.is_file():
         return
     remove_leftovers(places.examples.parent)
     columns: dict[str, Any] = {"id": examples.ids, "text": examples.texts, "label": examples.labels}
-    pictures = None if examples.pictures is None else [one and one.sha256 for one in examples.pictures]
-    optional = {"group": examples.groups, "language": examples.languages, "split": examples.splits, "picture": pictures}
+    optional = {"group": examples.groups, "language": examples.languages, "split": examples.splits}
     columns |= {name: values for name, values in optional.items() if values is not None}
-    write_with(places.examples, lambda temporary: pq.write_table(pa.table(columns), temporary))
+    if examples.pictures is not None:
+        columns["picture"] = [thumbnail(picture) if picture else None for picture in examples.pictures]
+    # Groups as small as shards, so that one example can be read without the texts of all.
+    write_with(places.examples, lambda temporary: pq.write_table(pa.table(columns), temporary, row_group_size=_GROUP_ROWS))
 
 
 class _Pass:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mosaic_sae.errors import StoreError
 from mosaic_sae.fsio import read_json, write_json
-from mosaic_sae.store.format import TokenLatents, read_manifest, read_shard
+from mosaic_sae.store.format import TokenLatents, open_shard, read_manifest, read_shard
 
 PIECES = "pieces.json"
 
@@ -35,6 +35,17 @@ class Store:
         self.fingerprint: str = self.manifest["fingerprint"]
         self.n_rows: int = self.manifest["rows"]
 
+    def shard_of(self, i: int) -> dict[str, Any]:
+        """Return the manifest's entry of the shard that holds example ``i``.
+
+        Raises:
+            StoreError: the store has no such row.
+        """
+        if not 0 <= i < self.n_rows:
+            raise StoreError(f"{self.folder} has the rows 0 to {self.n_rows - 1}; there is no row {i}.")
+        # Shards are cut alike, the last one apart.
+        return self.manifest["shards"][i // self.manifest["shard_rows"]]
+
     def iter_arrays(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """Yield (first row, arrays) per shard, in row order."""
         for shard in self.manifest["shards"]:
@@ -55,6 +66,28 @@ class LatentStore(Store):
         """Yield (first row, latents) per shard, in row order."""
         for start, arrays in self.iter_arrays():
             yield start, TokenLatents(**arrays, d_sae=self.d_sae)
+
+    def row(self, i: int) -> TokenLatents:
+        """Return the latents of example ``i`` alone; only its own part of one shard is read."""
+        shard = self.shard_of(i)
+        with open_shard(self.folder / shard["file"]) as handle:
+            local = i - shard["start"]
+            first, last = handle.get_slice("row_offsets")[local : local + 2].tolist()
+            offsets = handle.get_slice("token_offsets")[first : last + 1]
+            start, stop = int(offsets[0]), int(offsets[-1])
+            return TokenLatents(
+                row_offsets=np.array([0, last - first]),
+                positions=_part(handle, "positions", first, last),
+                token_offsets=offsets - start,
+                indices=_part(handle, "indices", start, stop),
+                values=_part(handle, "values", start, stop),
+                d_sae=self.d_sae,
+            )
+
+
+def _part(handle: Any, name: str, start: int, stop: int) -> np.ndarray:
+    # safetensors refuses an empty slice at the end of an array.
+    return handle.get_slice(name)[start:stop] if stop > start else handle.get_tensor(name)[:0]
 
 
 class DenseStore(Store):
