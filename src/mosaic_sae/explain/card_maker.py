@@ -74,7 +74,7 @@ class CardMaker:
         """
         found = next(self.counts([latent]))
         peaks = _Peaks(*self.index.firings(latent), self.index.row_offsets)
-        seen: set[tuple[str, str | None]] = set()
+        seen: set[str] = set()
         top = self._distinct(peaks.strongest().tolist(), N_TOP, seen)
         return {
             "latent": latent,
@@ -115,7 +115,7 @@ class CardMaker:
                 taken.append(row)
         return taken
 
-    def _random(self, peaks: _Peaks, latent: int, seen: set[tuple[str, str | None]]) -> list[Window]:
+    def _random(self, peaks: _Peaks, latent: int, seen: set[str]) -> list[Window]:
         draw = np.random.default_rng([_SEED, latent])
         ascending = peaks.strongest()[::-1]
         bounds = [len(ascending) * band // N_BANDS for band in range(N_BANDS + 1)]
