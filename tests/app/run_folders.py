@@ -76,14 +76,18 @@ def make_run_folder(tmp: Path, n_points: int = 60, hostile: bool = False, name: 
     for row in frame.to_dict("records"):
         if n_points <= 200 or row["chosen"] or rng.random() < 0.01:
             classes = next(classes for dataset, classes, _ in datasets if dataset == row["dataset"])
-            fsio.write_json(tmp / row["path"] / "point.json", _point(row, classes, rng))
+            point = _point(row, classes, rng)
+            fsio.write_json(tmp / row["path"] / "point.json", point)
+            if row["chosen"]:
+                _predictions(point, rng).to_parquet(tmp / row["path"] / "predictions.parquet")
     for dataset, classes, _ in datasets:
         fsio.write_json(tmp / "evidence" / f"{fingerprint(dataset)}.json", _evidence(dataset, classes, hostile, rng))
     run.mkdir(parents=True)
     if status == "done":
         frame.to_parquet(run / "results.parquet")
     fsio.write_json(run / "run.json", _run(name, status, datasets, n_points, hostile))
-    fsio.write_text(run / "config.yaml", "name: example\n")
+    fsio.write_text(run / "config.yaml", f"name: example\n# {SCRIPT}\n" if hostile else "name: example\n")
+    fsio.write_text(run / "log.txt", "".join(_log(HOSTILE[0] if hostile else "safety_prompts")))
     return run
 
 
@@ -238,6 +242,78 @@ def _point(row, classes, rng):
             "n_tokens": 31022,
         },
     }
+
+
+def _predictions(point, rng):
+    """Test rows that give the point's confusion matrix."""
+    classes = point["classes"]
+    pairs = [(i, j) for i in range(2) for j in range(2) for _ in range(point["test"]["confusion"][i][j])]
+    second = np.clip([0.5 + (j - 0.5) * rng.uniform(0.05, 0.99) for _, j in pairs], 0, 1)
+    return pd.DataFrame({
+        "id": [f"row-{number}" for number in range(len(pairs))],
+        "unit": [f"unit-{number}" for number in range(len(pairs))],
+        "label": [classes[i] for i, _ in pairs],
+        "predicted": [classes[j] for _, j in pairs],
+        f"p_{classes[0]}": 1 - second,
+        f"p_{classes[1]}": second,
+    })
+
+
+def _log(dataset):
+    for done in (200, 803):
+        yield f"2026-11-24 09:12:03,345 INFO Extracting {dataset}: {done:,}/1,800 texts ({done // 18} %), 76.8 texts/s, 13 s left\n"
+    yield "2026-11-24 09:13:31,841 INFO explained variance 0.856\n"
+
+
+def add_transfer(run: Path, hostile: bool = False) -> pd.DataFrame:
+    """Write ``transfer.parquet`` and ``latent_shift.parquet`` into a run's folder; return the former."""
+    rng = np.random.default_rng(3)
+    frame = pd.read_parquet(run / "results.parquet")
+    point = frame[(frame["representation"] == "sae") & (frame["classifier"] == "logistic") & frame["chosen"]].iloc[0]
+    domains = HOSTILE[:4] if hostile else ["de", "en", "ja", "sw"]
+    dataset, by = str(point["dataset"]), {"family": "language", "by": "language"}
+    cells = []
+    for method in [("sae", "logistic"), ("sae", "tree"), ("dense_mean", "logistic"), ("tfidf", "logistic"), ("random_sae", "logistic")]:
+        where = {"model": None if method[0] == "tfidf" else MODEL, "sae": SAE if "sae" in method[0] else None}
+        variants = [("chosen", share, 13.0) for share in (1.0, 0.5)] + [("layer", 1.0, layer) for layer in (9.0, 13.0)]
+        for selection, share, layer in variants if method[0] == "sae" else variants[:2]:
+            for train in domains[:3]:  # nothing was trained on the last
+                for test in domains:
+                    score = float(np.clip(rng.normal(0.7 if train == test else 0.45, 0.05), 0, 1))
+                    gap = 0.0 if train == test else score - 0.7
+                    gaps = [gap, gap - 0.06, gap + 0.06] if test in domains[:3] else [np.nan] * 3
+                    row = {"dataset": dataset, **by, "selection": selection, "split": f"language {train}", **where, "layer": layer}
+                    row |= {"representation": method[0], "classifier": method[1], "pooling": "max", "binarise": np.nan}
+                    row |= {"n_train": int(1000 * share), "cv_macro_f1": 0.7, "path": point["path"], "train_domain": train, "share": share}
+                    row |= {
+                        "test_domain": test,
+                        "n_test": 300,
+                        "macro_f1": score,
+                        "macro_f1_low": score - 0.05,
+                        "macro_f1_high": score + 0.05,
+                    }
+                    cells.append(row | dict(zip(["gap", "gap_low", "gap_high"], gaps, strict=True)))
+    shifts = []
+    for train in domains[:3]:
+        for label in TEXTS if not hostile else HOSTILE[:2]:
+            for latent, kind in zip(_latents()[:3], ["shared", "partly shared", "specific"], strict=True):
+                for domain in domains:
+                    row = {"dataset": dataset, **by, "model": MODEL, "layer": 13.0, "sae": SAE, "pooling": "max", "binarise": np.nan}
+                    row |= {"path": point["path"], "train_domain": train, "label": label, "latent": latent, "weight": 0.5, "kind": kind}
+                    row |= {
+                        "domain": domain,
+                        "n": 300,
+                        "density": 0.1,
+                        "density_class": 0.25,
+                        "density_rest": 0.05,
+                        "marks_class": kind == "shared",
+                    }
+                    row |= {"weight_here": 0.4, "strongest_text": HOSTILE[1] if hostile else f"a text in {domain}"}
+                    shifts.append(row)
+    cells = pd.DataFrame(cells)
+    cells.to_parquet(run / "transfer.parquet")
+    pd.DataFrame(shifts).to_parquet(run / "latent_shift.parquet")
+    return cells
 
 
 def _settings(row):

@@ -100,3 +100,14 @@ def test_a_known_model_that_also_brings_code_needs_no_trust(own_code: Path, tiny
     (own_code / "config.json").write_text(json.dumps(config | {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}))
     captured = TextModel(locate_model(str(own_code)), POINTS, "cpu", "float32").capture(IDS)
     torch.testing.assert_close(captured, TextModel(locate_model(str(tiny_model)), POINTS, "cpu", "float32").capture(IDS))
+
+
+def test_a_folder_that_lacks_weights_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    copy = shutil.copytree(tiny_model, tmp_path / "lacking")
+    weights = load_file(copy / "model.safetensors")
+    del weights["model.layers.2.mlp.up_proj.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"1 weights of .* are not in .*: layers\.2\.mlp\.up_proj\.weight\. Its files and its config"):
+        TextModel(locate_model(str(copy)), POINTS, "cpu", "float32")

@@ -9,6 +9,7 @@ from mosaic_sae.errors import ProbeError
 from mosaic_sae.sources.all_splits import make_splits
 from mosaic_sae.sources.base import Examples
 from mosaic_sae.sources.domains import domain_splits
+from mosaic_sae.sources.images import Picture
 
 LANGUAGES = ["de", "en", "ja"]
 
@@ -142,3 +143,55 @@ def test_splits_of_all_kinds_are_named_in_order_and_names_differ() -> None:
     assert isinstance(made[3].rows, ProbeError)
     with pytest.raises(ProbeError, match="two splits would be called 'language en'"):
         make_splits(data, [SplitSpec(name="language en"), spec()], 0.25, 1)
+
+
+def pictured(n_items: int = 60, grouped: bool = True) -> Examples:
+    """Each item as a text and as a picture; every sixth has a second picture. Class b is a third of the items."""
+    rows = [
+        (f"{item}/{kind}", f"word {item}" if kind == "text" else "", "b" if item % 3 == 0 else "a", str(item), kind)
+        for item in range(n_items)
+        for kind in ["text", "picture", "again"][: 3 if item % 6 == 0 else 2]
+    ]
+    ids, texts, labels, groups, kinds = (list(column) for column in zip(*rows, strict=True))
+    pictures = [None if kind == "text" else Picture(name.encode()) for name, kind in zip(ids, kinds, strict=True)]
+    return Examples("toy", ids, texts, labels, groups if grouped else None, None, None, {}, "", [], {}, pictures)
+
+
+def of_modality(**keys) -> SplitSpec:
+    return SplitSpec(kind="modality", **{"min_train": 5, **keys})
+
+
+def test_texts_and_images_train_in_turn_and_test_on_the_same_items() -> None:
+    data = pictured()
+    made = domain_splits(data, of_modality(train_shares=[0.5, 1.0]), 0.25, 1)
+    assert [(split.domain, split.rows.name) for split in made] == [
+        ("image", "modality image 50%"), ("image", "modality image"), ("text", "modality text 50%"), ("text", "modality text"),
+    ]  # fmt: skip
+    of_image, of_text = made[1].rows, made[3].rows
+    assert of_image.test.tolist() == of_text.test.tolist()
+    tested = Counter((data.modalities[row], data.labels[row]) for row in of_text.test)
+    assert tested["text", "a"] == 10 and tested["text", "b"] == 5  # a quarter of the items
+    items_tested = {data.groups[row] for row in of_text.test}
+    assert {data.groups[row] for row in of_text.test if data.modalities[row] == "image"} == items_tested
+    for split, kind in ((of_image, "image"), (of_text, "text")):
+        assert {data.modalities[row] for row in split.train} == {kind}
+        assert not items_tested & {data.groups[row] for row in split.train}
+    # Texts are fewer; images are reduced to their number, whole items at a time.
+    assert len(of_text.train) == 45 and 44 <= len(of_image.train) <= 45
+    assert of_text.notes | {"by": "modality", "domain": "text", "share": 1.0, "training_rows_there": 45} == of_text.notes
+
+
+def test_without_groups_only_equal_pictures_and_texts_are_held_together() -> None:
+    data = pictured(grouped=False)
+    data.pictures[1] = data.pictures[4]
+    data.texts[4] = "a caption"
+    made = domain_splits(data, of_modality(), 0.25, 2)
+    assert all((1 in split.rows.test) == (4 in split.rows.test) for split in made)
+    assert made[0].rows.notes["images_with_text"] == 1
+
+
+def test_one_modality_is_not_enough() -> None:
+    with pytest.raises(ProbeError, match="needs text rows and image rows; there are text rows only"):
+        domain_splits(parallel(), of_modality(), 0.25, 1)
+    with pytest.raises(ProbeError, match=r"no modality can be trained on\. image: \d+ training rows, fewer than min_train \(500\)"):
+        domain_splits(pictured(), of_modality(min_train=500), 0.25, 1)

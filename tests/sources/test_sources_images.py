@@ -1,5 +1,6 @@
 """Pictures made by hand, in every odd form; what they decode to is computed by hand too."""
 
+import base64
 import io
 import struct
 import warnings
@@ -11,7 +12,7 @@ import pytest
 
 from mosaic_sae.errors import SourceError
 from mosaic_sae.sources import images
-from mosaic_sae.sources.images import Picture, check_picture, open_picture
+from mosaic_sae.sources.images import Picture, check_picture, open_picture, thumbnail
 
 Image = pytest.importorskip("PIL.Image")
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
@@ -195,6 +196,14 @@ def test_no_damage_gets_past_the_check(n_each: int = 60) -> None:
             assert read[0] == read[1]
             outcomes[read[0]] += 1
     assert min(outcomes.values()) > 20
+
+
+def test_a_thumbnail_keeps_its_shape() -> None:
+    address = thumbnail(file_of(Image.new("CMYK", (200, 100), (0, 255, 255, 0)), "TIFF"), side=50)
+    start, data = address.split(",")
+    assert start == "data:image/png;base64"
+    image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
+    assert (image.format, image.size) == ("PNG", (50, 25)) and close(image.getpixel((3, 3)), RED)
 
 
 def test_files_and_hashes(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from mosaic_sae.explain.evidence import read_evidence
 from mosaic_sae.explain.names import KINDS, merge_names, names_file, with_names
 from mosaic_sae.report import tables
 from mosaic_sae.report.facts import Failed, failed_points, status_of
+from mosaic_sae.report.transfer import Transfer, transfers
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Library:
 
     def __init__(self, folders: list[Path]) -> None:
         self.folders = [Path(folder).resolve() for folder in folders]
-        self._files: OrderedDict[Path, tuple[tuple[int, int], Any]] = OrderedDict()
+        self._files: OrderedDict[tuple[Path, str], tuple[tuple[int, int], Any]] = OrderedDict()
         self._lock = threading.Lock()
 
     def runs(self) -> list[Run]:
@@ -150,6 +151,11 @@ class Library:
         """
         return self._table(run.folder, run.folder / name)
 
+    def transfers(self, run: Run) -> list[Transfer]:
+        """What ``transfer.parquet`` of a run that has one says, one summary for each of its splits."""
+        path = run.folder / "transfer.parquet"
+        return self._read(path, lambda path: transfers(pd.read_parquet(path), None), "summary")
+
     def text(self, run: Run, name: str, most_bytes: int) -> str | None:
         """The end of a text file in the run's folder, whole lines; None when the run has none."""
         path = run.folder / name
@@ -187,18 +193,19 @@ class Library:
                 folders += sorted(child for child in folder.iterdir() if (child / "run.json").is_file())
         return list(dict.fromkeys(folders))
 
-    def _read(self, path: Path, load: Callable[[Path], Any]) -> Any:
-        stat = path.stat()
+    def _read(self, path: Path, load: Callable[[Path], Any], what: str = "") -> Any:
+        """Load a file, or what is made of it, anew only when the file has changed."""
+        stat, key = path.stat(), (path, what)
         version = (stat.st_mtime_ns, stat.st_size)
         with self._lock:
-            known = self._files.get(path)
+            known = self._files.get(key)
             if known and known[0] == version:
-                self._files.move_to_end(path)
+                self._files.move_to_end(key)
                 return known[1]
         value = load(path)
         with self._lock:
-            self._files[path] = (version, value)
-            self._files.move_to_end(path)
+            self._files[key] = (version, value)
+            self._files.move_to_end(key)
             while len(self._files) > _KEPT_FILES:
                 self._files.popitem(last=False)
         return value

@@ -89,6 +89,13 @@ def legend(roles: Sequence[str]) -> Component:
     return html.P([html.Span([role_mark(role), names.ROLES[role]]) for role in roles], className="legend muted small", **HIDDEN)
 
 
+def symmetric(lines: Sequence[Interval]) -> tuple[float, float]:
+    """A scale around 0 that holds all intervals."""
+    widest = max([abs(value) for line in lines for value in (line.low, line.high) if names.present(value)], default=0.0)
+    limit = next((limit for limit in (0.1, 0.25, 0.5) if widest <= limit), 1.0)
+    return -limit, limit
+
+
 def _scale(scale: tuple[float, float]) -> Component:
     low, high = scale
     marks = [

@@ -370,6 +370,15 @@ class Experiment(Block):
         return self
 
     @model_validator(mode="after")
+    def _pool_and_prompt_belong_to_pictures(self) -> Experiment:
+        if self.settings.model_type != "vlm":
+            if self.tokens.pool != "auto":
+                raise ValueError(f"tokens.pool: {self.tokens.pool} needs settings.model_type: vlm; a language model reads texts alone")
+            if prompted := [entry.name for entry in self.models if entry.prompt]:
+                raise ValueError(f"models.prompt of {prompted[0]} needs settings.model_type: vlm; it is put after a picture")
+        return self
+
+    @model_validator(mode="after")
     def _pictures_have_a_reader(self) -> Experiment:
         pictured = [entry.name for entry in self.datasets if entry.image_field]
         if pictured and self.settings.model_type != "vlm":

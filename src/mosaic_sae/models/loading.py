@@ -46,7 +46,7 @@ def load_base_model(located: LocatedModel, loading: Loading, device: torch.devic
         The model, and the device that token ids go to.
 
     Raises:
-        ModelError: it cannot be loaded, needs code that is not trusted, or cannot be quantised here.
+        ModelError: it cannot be loaded, lacks weights, needs code that is not trusted, or cannot be quantised here.
     """
     import torch
 
@@ -62,9 +62,15 @@ def load_base_model(located: LocatedModel, loading: Loading, device: torch.devic
         options["attn_implementation"] = "eager"
     quiet_transformers()
     try:
-        model = _auto_class(config).from_pretrained(located.folder, **options)
+        model, found = _auto_class(config).from_pretrained(located.folder, output_loading_info=True, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"Cannot load the model {located.name} from {located.folder}: {error}") from error
+    if absent := sorted(name for name in found["missing_keys"] if not name.startswith("lm_head")):
+        # transformers would fill them with random numbers.
+        raise ModelError(
+            f"{len(absent)} weights of the model {located.name} are not in {located.folder}: {', '.join(absent[:3])}. "
+            "Its files and its config.json do not belong together, or a file is missing."
+        )
     if "device_map" not in options:
         model = model.to(device)
     return model.base_model.eval().requires_grad_(False), _first_device(model, device)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mosaic_sae.errors import ModelError
+from mosaic_sae.errors import ModelError, unknown_name
 from mosaic_sae.fsio import read_json, sha256_file
 from mosaic_sae.models.hub import snapshot
-from mosaic_sae.models.packaged import PACKAGED, PREFIX, packaged_folder
+from mosaic_sae.models.packaged import PACKAGED, PREFIX, RECEIPT, packaged_folder
+from mosaic_sae.models.packaged_vision import adapter_folder, adapter_names
 
 _WEIGHTS = ("*.safetensors", "*.bin")
 _SMALL = ["*.json", "*.model", "*.txt", "*.jinja"]
@@ -48,12 +49,7 @@ def locate_model(name: str, revision: str | None = None, trust_remote_code: bool
         ModelError: the model cannot be had, its folder is no Hugging Face model, or it needs code that is not trusted.
     """
     if name.startswith(PREFIX):
-        folder = packaged_folder(name)
-        short = name.removeprefix(PREFIX)
-        receipt = read_json(folder / "converted.json")
-        # The converted weights, not the GGUF file, are what the numbers come from.
-        identity = {"packaged": short, "weights": receipt["sha256"]["model.safetensors"]}
-        return _describe(name, folder, identity, licence=PACKAGED[short].licence)
+        return _locate_packaged(name)
     local = Path(name).expanduser()
     if local.is_dir():
         return _describe(name, local, _file_hashes(local, trust_remote_code), trust_remote_code)
@@ -64,6 +60,19 @@ def locate_model(name: str, revision: str | None = None, trust_remote_code: bool
     if not any(folder.glob(_WEIGHTS[0])):
         folder = snapshot(name, revision, [*small, _WEIGHTS[1]])
     return _describe(name, folder, {"hub": name, "commit": folder.name}, trust_remote_code)
+
+
+def _locate_packaged(name: str) -> LocatedModel:
+    short, adapters = name.removeprefix(PREFIX), adapter_names()
+    if short not in PACKAGED and short not in adapters:
+        raise ModelError(unknown_name("packaged model", short, [*PACKAGED, *adapters]))
+    folder = adapter_folder(name) if short in adapters else packaged_folder(name)
+    receipt = read_json(folder / RECEIPT)
+    # The converted weights, not the GGUF file, are what the numbers come from.
+    identity = {"packaged": short, "weights": receipt["sha256"]["model.safetensors"]}
+    if short in adapters:
+        identity["config"] = receipt["sha256"]["config.json"]
+    return _describe(name, folder, identity, licence=receipt["licence"])
 
 
 def _file_hashes(folder: Path, trust_remote_code: bool) -> dict[str, Any]:

@@ -7,8 +7,10 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mosaic_sae.errors import ModelError, unknown_name
 from mosaic_sae.fsio import read_json, remove_leftovers, sha256_file, write_json
@@ -17,7 +19,7 @@ from mosaic_sae.models.quiet import quiet_transformers
 logger = logging.getLogger(__name__)
 
 PREFIX = "packaged/"
-_RECEIPT = "converted.json"
+RECEIPT = "converted.json"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,19 @@ def packaged_folder(name: str) -> Path:
         raise ModelError(unknown_name("packaged model", short, PACKAGED))
     model = PACKAGED[short]
     target = cache_folder() / "models" / f"{short}-{model.sha256[:12]}"
+    about = {"source_sha256": model.sha256, "licence": model.licence}
+    return make_once(name, target, lambda folder: _convert(short, model, folder), about)
+
+
+def make_once(name: str, target: Path, fill: Callable[[Path], None], about: dict[str, Any]) -> Path:
+    """Fill a folder of the cache unless it is there already, and write its receipt last.
+
+    Args:
+        name: of the model, for people.
+        target: the folder.
+        fill: writes the files into an empty folder.
+        about: what the receipt says besides sizes and hashes of the files.
+    """
     if _is_whole(target):
         return target
     from filelock import FileLock
@@ -80,15 +95,15 @@ def packaged_folder(name: str) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
         if not _is_whole(target):
-            _convert(short, model, target)
+            _make(name, target, fill, about)
     return target
 
 
 def _is_whole(folder: Path) -> bool:
     """Whether a finished conversion is there: each file has the size on the receipt, which is written last."""
-    if not (folder / _RECEIPT).is_file():
+    if not (folder / RECEIPT).is_file():
         return False
-    sizes: dict[str, int] = read_json(folder / _RECEIPT)["bytes"]
+    sizes: dict[str, int] = read_json(folder / RECEIPT)["bytes"]
     return all((folder / file).is_file() and (folder / file).stat().st_size == size for file, size in sizes.items())
 
 
@@ -112,43 +127,41 @@ def _parts(name: str, model: PackagedModel) -> list[Path]:
     return found
 
 
-def _convert(name: str, model: PackagedModel, target: Path) -> None:
+def _make(name: str, target: Path, fill: Callable[[Path], None], about: dict[str, Any]) -> None:
     work = target.with_name(f"{target.name}.tmp-{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
     for stale in target.parent.glob(f"{target.name}.tmp-*"):
         # Only the holder of the lock gets here, so any other temporary folder belongs to a dead process.
         shutil.rmtree(stale, ignore_errors=True)
     started = time.monotonic()
-    logger.info("Converting packaged/%s once into %s", name, target)
+    logger.info("Converting %s once into %s", name, target)
     work.mkdir(parents=True)
     try:
-        gguf = work / "source.gguf"
-        with gguf.open("wb") as whole:
-            for part in _parts(name, model):
-                with part.open("rb") as handle:
-                    shutil.copyfileobj(handle, whole, 1 << 24)
-        actual = sha256_file(gguf)
-        if actual != model.sha256:
-            raise ModelError(
-                f"The GGUF file of packaged/{name} has SHA-256 {actual}, expected {model.sha256}. "
-                f"Reinstall {' '.join(model.distributions)}."
-            )
-        _save_as_safetensors(work, gguf.name)
-        gguf.unlink()
+        fill(work)
         files = sorted(path for path in work.iterdir() if path.is_file())
-        receipt = {
-            "source_sha256": model.sha256,
-            "licence": model.licence,
-            "bytes": {path.name: path.stat().st_size for path in files},
-            "sha256": {path.name: sha256_file(path) for path in files},
-        }
-        write_json(work / _RECEIPT, receipt)
+        sizes, hashes = {path.name: path.stat().st_size for path in files}, {path.name: sha256_file(path) for path in files}
+        write_json(work / RECEIPT, about | {"bytes": sizes, "sha256": hashes})
         shutil.rmtree(target, ignore_errors=True)
         work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
         remove_leftovers(target.parent)
-    logger.info("Converted packaged/%s in %.0f s", name, time.monotonic() - started)
+    logger.info("Converted %s in %.0f s", name, time.monotonic() - started)
+
+
+def _convert(name: str, model: PackagedModel, folder: Path) -> None:
+    gguf = folder / "source.gguf"
+    with gguf.open("wb") as whole:
+        for part in _parts(name, model):
+            with part.open("rb") as handle:
+                shutil.copyfileobj(handle, whole, 1 << 24)
+    actual = sha256_file(gguf)
+    if actual != model.sha256:
+        raise ModelError(
+            f"The GGUF file of packaged/{name} has SHA-256 {actual}, expected {model.sha256}. Reinstall {' '.join(model.distributions)}."
+        )
+    _save_as_safetensors(folder, gguf.name)
+    gguf.unlink()
 
 
 def _save_as_safetensors(folder: Path, gguf_file: str) -> None:

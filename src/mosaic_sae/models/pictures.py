@@ -77,14 +77,12 @@ def _pictures_only(kind: Any) -> Any:
 
 def _of_the_model(config: Any) -> dict[str, Any]:
     """What a processor has to know of its model; many LLaVA folders leave it out, or were saved before it was needed."""
-    if config.model_type != "llava":
+    if config.model_type != "llava" or config.vision_config.model_type not in _CLASS_TOKENS:
         return {}
-    vision = config.vision_config
-    extra = _CLASS_TOKENS.get(vision.model_type)
     return {
-        "patch_size": vision.patch_size,
+        "patch_size": config.vision_config.patch_size,
         "vision_feature_select_strategy": config.vision_feature_select_strategy,
-        **({} if extra is None else {"num_additional_image_tokens": extra}),
+        "num_additional_image_tokens": _CLASS_TOKENS[config.vision_config.model_type],
     }
 
 
@@ -135,10 +133,13 @@ def tokenise_picture(
         policy: the policy, with one for pictures.
 
     Raises:
-        ModelError: the picture alone needs more tokens than allowed, or processor and model disagree on the image token.
+        ModelError: the picture alone needs more tokens than allowed; the text spells out the image token; or processor and model
+            disagree on it.
     """
     assert policy.pictures is not None
     frame, pool = policy.pictures.frame, policy.pictures.pool
+    if processor.image_token in text:
+        raise ModelError(f"The text beside a picture spells out {processor.image_token}; take it out: the picture is put before the text.")
     image = open_picture(picture)
     made = processor.image_processor(images=[[image]], return_tensors="np", **family.processing)
     expanded = frame.prefix.replace(processor.image_token, processor.replace_image_token(made, image_idx=0), 1)

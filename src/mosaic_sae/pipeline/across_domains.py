@@ -18,6 +18,7 @@ from mosaic_sae.report.tables import FAMILY, mark_chosen, read_results
 from mosaic_sae.sources.all_splits import NamedSplit
 from mosaic_sae.sources.base import Examples
 from mosaic_sae.sources.domains import row_domains
+from mosaic_sae.sources.images import thumbnail
 from mosaic_sae.sources.units import duplicate_units
 from mosaic_sae.store.reader import LatentStore
 from mosaic_sae.transfer.matrix import Trained, transfer_cells
@@ -140,6 +141,11 @@ def _shift(experiment: Experiment, work: Work, examples: Examples, points: pd.Da
     for line in latent_shift(probes, labels, spoken, bound, _N_TOP):
         values = asdict(line)
         strongest = values.pop("strongest")
-        text = None if strongest is None else examples.texts[rows[strongest]][:_SHOWN]
+        shown = {"strongest_text": None, "strongest_picture": None} if strongest is None else _shown(examples, rows[strongest])
         point = read[line.train_domain]
-        yield {name: point[name] for name in ("model", "layer", "sae", "pooling", "binarise", "path")} | values | {"strongest_text": text}
+        yield {name: point[name] for name in ("model", "layer", "sae", "pooling", "binarise", "path")} | values | shown
+
+
+def _shown(examples: Examples, row: int) -> dict[str, str | None]:
+    picture = examples.pictures[row] if examples.pictures else None
+    return {"strongest_text": examples.texts[row][:_SHOWN] or None, "strongest_picture": thumbnail(picture) if picture else None}

@@ -92,7 +92,7 @@ class PointMaker:
                     if name in self._params.baselines:
                         source = Source("dense", dense.folder, dense.fingerprint, name.removeprefix("dense_"))
                         points.append(self._point(split, name, "logistic", source, model, Reading(hook_point, "", None)))  # type: ignore[arg-type]
-            if VISION_TOWER in places.dense:
+            if VISION_TOWER in places.dense and part_it_reads(self._examples, split, "vision_tower") is not None:
                 tower = places.dense[VISION_TOWER]
                 source = Source("dense", tower.folder, tower.fingerprint, "mean")
                 points.append(self._point(split, "vision_tower", "logistic", source, model))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from mosaic_sae.config.load import Loaded
+from mosaic_sae.pipeline.evidence import missing_indexes
 from mosaic_sae.pipeline.grid import Point
 from mosaic_sae.pipeline.work import extraction_state, prepare
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ def make_plan(loaded: Loaded) -> list[PlannedPoint]:
         missing = extraction_state(pairing, loaded.experiment)
         planned.extend(_plan(point, missing or "no result yet; features are on disk") for point in pairing.points)
     planned.extend(_plan(point, "no result yet") for _, point in work.dataset_points)
+    if indexes := missing_indexes(work):
+        logger.info("By-latent indexes to make, for latent cards: %d", len(indexes))
     return planned
 
 

@@ -80,13 +80,6 @@ def _check_inputs(experiment: Experiment, examples: Examples) -> None:
     """Refuse rows that a model would not read a single token of."""
     pictures = examples.pictures or []
     n_pictures = sum(picture is not None for picture in pictures)
-    if experiment.settings.model_type == "llm":
-        if n_pictures:
-            raise ConfigError(
-                f"{n_pictures} rows of {examples.name} have a picture, but settings.model_type is llm, which reads texts. "
-                "Set model_type: vlm and a vision-language model, or leave image_field out."
-            )
-        return
     if experiment.tokens.pool == "image" and n_pictures < len(examples):
         raise ConfigError(
             f"tokens.pool is image, but {len(examples) - n_pictures} rows of {examples.name} have no picture. "

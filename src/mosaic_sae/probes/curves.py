@@ -84,7 +84,8 @@ def calibration(positive: np.ndarray, probabilities: np.ndarray, n_bins: int = N
         n_bins: number of bins.
     """
     edges = np.linspace(0.0, 1.0, n_bins + 1)
-    place = np.clip(np.searchsorted(edges, probabilities, side="right") - 1, 0, n_bins - 1)
+    # A little more, so that 0.3, which is no binary fraction, is not put below an edge at 0.3.
+    place = np.clip(np.floor(probabilities * n_bins + 1e-9).astype(int), 0, n_bins - 1)
     counts = np.bincount(place, minlength=n_bins)
     with np.errstate(invalid="ignore"):
         predicted = np.bincount(place, weights=probabilities, minlength=n_bins) / counts

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from mosaic_sae.explain.cards import visible
+from mosaic_sae.report.domain_words import DOMAIN_WORDS
 from mosaic_sae.report.names import ROLES, interval, number, present
 from mosaic_sae.report.tables import records
 from mosaic_sae.report.transfer import SharePoint
@@ -118,15 +119,16 @@ def describe_scores(scores: pd.DataFrame) -> str:
     return "Macro F1 with 95 % intervals. " + "; ".join(parts) + "."
 
 
-def share_curves(curve: Sequence[SharePoint]) -> go.Figure:
-    """Draw mean macro F1 by number of training rows: solid on the language trained on, dashed on the other languages."""
+def share_curves(curve: Sequence[SharePoint], by: str = "language") -> go.Figure:
+    """Draw mean macro F1 by number of training rows: solid on the language (or modality) trained on, dashed on the others."""
+    words = DOMAIN_WORDS[by]
     figure = go.Figure()
     for number_, method in enumerate(dict.fromkeys(point.method for point in curve)):
         points = [point for point in curve if point.method == method]
         colour = METHOD_COLOURS[number_ % len(METHOD_COLOURS)]
         for values, where, dash, symbol in (
-            ([point.own for point in points], "own language", "solid", "circle"),
-            ([point.others for point in points], "other languages", "dash", "diamond-open"),
+            ([point.own for point in points], words.own, "solid", "circle"),
+            ([point.others for point in points], words.others, "dash", "diamond-open"),
         ):
             figure.add_trace(
                 go.Scatter(

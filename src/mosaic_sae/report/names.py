@@ -25,6 +25,8 @@ IN_SENTENCES = {
     "dense_max": "the max hidden state",
     "vision_tower": "the vision tower",
     "pixels": "pixels",
+    "random_sae": "a random SAE",
+    "majority": "chance (the majority class)",
 }
 CLASSIFIERS = {"logistic": "logistic", "tree": "tree", "majority": "constant"}
 CONTROLS = frozenset({"random_sae", "majority", "shuffled_labels"})
@@ -46,6 +48,11 @@ def role_of(representation: str) -> str:
     if representation == "sae":
         return "sae"
     return "control" if representation in CONTROLS else "baseline"
+
+
+def called(representation: str) -> str:
+    """Name a representation inside a sentence: "the mean hidden state", "a random SAE", "TF-IDF"."""
+    return IN_SENTENCES.get(representation) or REPRESENTATIONS.get(representation, representation)
 
 
 def method_name(representation: str, classifier: str) -> str:

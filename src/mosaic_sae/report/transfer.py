@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mosaic_sae.errors import StoreError
+from mosaic_sae.report.modality_words import modality_verdicts
 from mosaic_sae.report.names import method_name, present, role_of
 from mosaic_sae.report.transfer_words import verdicts
 from mosaic_sae.transfer.translated import parse_language, translation_modes
@@ -103,6 +104,8 @@ class ShiftLine:
     """By domain whose own probe reads the same SAE: its weight for the class there; 0 = not used."""
     texts: dict[str, str]
     """By domain: the text in which it is strongest."""
+    pictures: dict[str, str]
+    """By domain: the picture in which it is strongest, as a data address; none for texts."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +137,11 @@ def read_transfer(run_folder: Path) -> list[Transfer]:
         StoreError: a table cannot be read.
     """
     cells, shifts = (_read(run_folder / f"{name}.parquet") for name in ("transfer", "latent_shift"))
-    if cells is None:
-        return []
+    return [] if cells is None else transfers(cells, shifts)
+
+
+def transfers(cells: pd.DataFrame, shifts: pd.DataFrame | None) -> list[Transfer]:
+    """Sum up the two tables, one ``Transfer`` for each split of kind language or modality."""
     found = []
     for (dataset, family, by), part in cells.groupby(["dataset", "family", "by"], sort=False):
         shift = None if shifts is None else shifts[(shifts["dataset"] == dataset) & (shifts["family"] == family)]
@@ -164,14 +170,16 @@ def _transfer(dataset: str, family: str, by: str, cells: pd.DataFrame, shift: pd
     ]
     chosen = cells[cells["selection"] == "chosen"]
     whole = chosen[chosen["share"] == 1]
+    # Across modality, a method may have no cell for what it cannot read.
+    tests = sorted(set(shown["test_domain"]))
     low, high = shown["macro_f1"].min(), shown["macro_f1"].max()
     sizes = sorted(set(whole["n_train"]))
     return Transfer(
         dataset=dataset,
         family=family,
         by=by,
-        verdicts=verdicts(whole),
-        matrices=[_matrix(method_name(*method), part, low, high) for method, part in _by_method(shown)],
+        verdicts=modality_verdicts(whole) if by == "modality" else verdicts(whole),
+        matrices=[_matrix(method_name(*method), part, low, high, tests) for method, part in _by_method(shown)],
         outcomes=[_outcome(method_name(*method), role_of(method[0]), part) for method, part in _by_method(whole)],
         modes=_modes(shown),
         by_layer=_by_layer(cells[(cells["selection"] == "layer") & (cells["share"] == 1)]),
@@ -189,8 +197,7 @@ def _by_method(cells: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]
     return sorted(parts, key=lambda item: _ORDER[role_of(item[0][0])])
 
 
-def _matrix(method: str, cells: pd.DataFrame, low: float, high: float) -> Matrix:
-    tests = sorted(set(cells["test_domain"]))
+def _matrix(method: str, cells: pd.DataFrame, low: float, high: float, tests: list[str]) -> Matrix:
     rows = []
     for domain in sorted(set(cells["train_domain"])):
         part = {row["test_domain"]: row for row in cells[cells["train_domain"] == domain].to_dict("records")}
@@ -281,7 +288,8 @@ def _lines(shift: pd.DataFrame) -> list[ShiftLine]:
             shares = {row["domain"]: (row["high_class"], row["high_rest"], bool(row["marks_class"])) for row in records}
             texts = {row["domain"]: row["strongest_text"] for row in records if present(row["strongest_text"])}
             weights = {row["domain"]: float(row["weight_here"]) for row in records if present(row["weight_here"])}
-            line = ShiftLine(int(str(latent)), str(label), kind, trained, shares, weights, texts)
+            pictures = {row["domain"]: row["strongest_picture"] for row in records if present(row.get("strongest_picture"))}
+            line = ShiftLine(int(str(latent)), str(label), kind, trained, shares, weights, texts, pictures)
             found.append((-len(trained), -rows["strength"].max(), line))
         lines += [line for *_, line in sorted(found, key=lambda item: item[:2])[:_MOST_LATENTS]]
     return lines

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from mosaic_sae.report.names import CLASSIFIERS, IN_SENTENCES, REPRESENTATIONS, interval, number, present, role_of, signed
+from mosaic_sae.report.names import CLASSIFIERS, called, interval, number, present, role_of, signed
 
 _LISTED = 3
 
@@ -48,14 +48,8 @@ def _rivals(others: pd.DataFrame) -> str:
     for name in dict.fromkeys(others["representation"]):
         if role_of(name) == "baseline" or name == "random_sae":
             scores = others[others["representation"] == name]["macro_f1"]
-            named.append(f"{_called(name)} {number(scores.mean())}")
+            named.append(f"{called(name)} {number(scores.mean())}")
     return f" ({', '.join(named)})" if named else ""
-
-
-def _called(representation: str) -> str:
-    if representation == "random_sae":
-        return "a random SAE"
-    return IN_SENTENCES.get(representation) or REPRESENTATIONS.get(representation, representation)
 
 
 def _gap(probe: pd.DataFrame) -> str:

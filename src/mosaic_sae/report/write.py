@@ -16,6 +16,7 @@ from mosaic_sae.explain.cards import quoted, visible
 from mosaic_sae.explain.display import CSS, explanation_html
 from mosaic_sae.report import facts, names
 from mosaic_sae.report.content import MOST_TEXTS, Content, Section, gather
+from mosaic_sae.report.domain_words import DOMAIN_WORDS
 from mosaic_sae.report.examples import CHOICE, probe_in_words
 from mosaic_sae.report.figures import PLOT_CONFIG, describe_scores, score_intervals, share_curves
 from mosaic_sae.report.markdown import SHOWN, escape_markdown, explanation_markdown, markdown_text
@@ -102,6 +103,7 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         shaded=runs_of_tokens,
         most_texts=MOST_TEXTS,
         modes=MODES,
+        domain_words=DOMAIN_WORDS,
         version=__version__,
         outcomes=OUTCOMES,
         outcome_pill=OUTCOME_PILLS,
@@ -127,8 +129,9 @@ def _scores_figure(section: Section, number: int, first: _Once) -> Markup:
 
 
 def _curve_figure(transfer: Transfer, number: int, first: _Once) -> Markup:
-    words = "Mean macro F1 by number of training rows, on the language trained on and on the others; the table below has the numbers."
-    return _embedded(share_curves(transfer.curve), f"curve-{number}", words, first)
+    one = DOMAIN_WORDS[transfer.by].one
+    words = f"Mean macro F1 by number of training rows, on the {one} trained on and on the others; the table below has the numbers."
+    return _embedded(share_curves(transfer.curve, transfer.by), f"curve-{number}", words, first)
 
 
 def _embedded(figure: Any, name: str, words: str, first: _Once) -> Markup:

@@ -188,7 +188,8 @@ def _save(folder: Path, name: str, array: np.ndarray) -> None:
 
 
 def _mapped(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    # A plain view: the slices of a memmap object are slow to make.
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _header(folder: Path) -> dict[str, Any] | None:

@@ -132,7 +132,7 @@ class TokenStore(Store):
         """Open a store of token ids."""
         super().__init__(folder)
         self._starts = np.array([shard["start"] for shard in self.manifest["shards"]])
-        self._shard = lru_cache(maxsize=4)(lambda number: read_shard(self.folder / self.manifest["shards"][number]["file"]))
+        self._shard = lru_cache(maxsize=16)(lambda number: read_shard(self.folder / self.manifest["shards"][number]["file"]))
 
     def row(self, i: int) -> np.ndarray:
         """Return the int32 token ids of example ``i``."""

@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 from mosaic_sae.app.choices import choices, picked
 from mosaic_sae.app.components import go, note, panel, point_link, said, table
 from mosaic_sae.app.data import Library, Run
-from mosaic_sae.app.intervals import Interval, intervals, legend
+from mosaic_sae.app.intervals import Interval, intervals, legend, symmetric
 from mosaic_sae.app.page import Address, Page
 from mosaic_sae.app.run_states import asked_run, problems, results_of
 from mosaic_sae.explain.cards import visible
@@ -123,14 +123,12 @@ def _differences(
             words.append(html.Li([html.Strong(said(name)), f": {found}"]))
         else:
             lines.append(Interval(html.Span(name), found.difference, found.low, found.high, role, is_signed=True))
-    widest = max([abs(value) for line in lines for value in (line.low, line.high)], default=0.0)
-    scale = next((limit for limit in (0.1, 0.25, 0.5) if widest <= limit), 1.0)
     lead = html.P(
         f"Macro F1 minus that of {labels[against]}, on the same test rows; paired bootstrap with {_N_BOOTSTRAP:,} draws."
         " A difference whose interval holds 0 is not shown by this test part.",
         className="muted",
     )
-    body = intervals("Differences of macro F1", ("Point", "Difference [95 %]"), lines, (-scale, scale)) if lines else None
+    body = intervals("Differences of macro F1", ("Point", "Difference [95 %]"), lines, symmetric(lines)) if lines else None
     return panel("Paired differences", lead, chooser, html.Div(body, className="wide-names"), html.Ul(words) if words else None)
 
 
