@@ -46,9 +46,10 @@ def command(
     tables: Annotated[Tables | None, typer.Option("--tables", help="Also write every table as a file, below tables/.")] = None,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
-    """Write the report of a run again, from what the run left on disk; no model is loaded.
+    """Write the report of a run again, with its tables and figures.
 
-    The HTML file is complete in itself: it opens from disk, prints, and can be mailed. PNG figures need the extra [png].
+    It reads what the run left on disk; no model is loaded. The HTML file is complete in itself: it opens from disk, prints, and can
+    be mailed. PNG figures need the extra [png].
     """
     from mosaic_sae.cli.places import find_run
     from mosaic_sae.report.content import gather
