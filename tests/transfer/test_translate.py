@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mosaic_sae.config.dataset_entry import DatasetEntry, SplitSpec
 from mosaic_sae.config.load import load_translation
-from mosaic_sae.config.schema import DatasetEntry, SplitSpec
 from mosaic_sae.errors import ConfigError, ModelError, SourceError
 from mosaic_sae.sources.domains import domain_splits
 from mosaic_sae.sources.load import load_examples

@@ -137,7 +137,9 @@ def _by_class(shares: dict[str, float]) -> Component:
 
 
 def _text(example: Mapping[str, Any], largest: float) -> Component:
+    picture = [html.Img(src=example["picture"], alt="", className="thumbnail")] if example.get("picture") else []
     return html.Li([
+        *picture,
         html.Span(shaded(example, largest), className="text", dir="auto"),
         html.Span(
             [said(example["label"], 60), f", strongest {example['value']:.3g}, id ", said(example["id"], 60)], className="muted small"

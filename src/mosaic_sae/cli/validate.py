@@ -51,15 +51,17 @@ def require_saes(experiment: Experiment) -> None:
     from mosaic_sae.models.hook_points import SITE_OF_LOCATION
     from mosaic_sae.models.packaged import PACKAGED as PACKAGED_MODELS
     from mosaic_sae.models.packaged import PREFIX
+    from mosaic_sae.models.packaged_vision import adapter_names
     from mosaic_sae.sae.load import PACKAGED, locate_sae
     from mosaic_sae.sae.releases import sae_block_of
 
     site = SITE_OF_LOCATION[experiment.settings.sae_location]
+    packaged = [*PACKAGED_MODELS, *adapter_names()]
     problems: list[str] = []
     for entry in experiment.models:
         short = entry.name.removeprefix(PREFIX)
-        if short != entry.name and short not in PACKAGED_MODELS:
-            problems.append(unknown_name("packaged model", short, PACKAGED_MODELS))
+        if short != entry.name and short not in packaged:
+            problems.append(unknown_name("packaged model", short, packaged))
         for layer in entry.layers:
             for width in (*entry.widths,) or (None,):
                 try:

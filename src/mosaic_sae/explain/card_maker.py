@@ -104,14 +104,14 @@ class CardMaker:
         return ["".join(self._tokens.pieces(int(row))[at : at + WINDOW]) for row, at in zip(rows, first, strict=True)]
 
     def _distinct(self, rows: Iterable[int], n: int, seen: set[str]) -> list[int]:
-        """Take the first ``n`` rows whose texts have not been seen, and remember these."""
+        """Take the first ``n`` rows whose texts and pictures have not been seen, and remember these."""
         taken: list[int] = []
         for row in rows:
             if len(taken) == n:
                 break
-            text = self._rows.text(row)
-            if text not in seen:
-                seen.add(text)
+            shown = self._rows.text(row) + (self._rows.picture(row) or "")
+            if shown not in seen:
+                seen.add(shown)
                 taken.append(row)
         return taken
 
@@ -139,7 +139,7 @@ class CardMaker:
         for position, value in zip(positions.tolist(), values.tolist(), strict=True):
             if start <= position < start + len(shown):
                 acts[position - start] = short(value)
-        return {
+        window: Window = {
             "id": self._rows.id(row),
             "label": self._rows.label(row),
             "language": self._rows.language(row),
@@ -149,6 +149,9 @@ class CardMaker:
             "at": int(positions[strongest]) - start,
             "cut": [start > first, start + len(shown) < len(pieces)],
         }
+        if picture := self._rows.picture(row):
+            window["picture"] = picture
+        return window
 
 
 class _Peaks:

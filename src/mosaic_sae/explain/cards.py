@@ -36,6 +36,8 @@ class Window(TypedDict):
     """Place of the strongest piece."""
     cut: list[bool]
     """Whether the example goes on before and after the window."""
+    picture: NotRequired[str]
+    """The example's picture in small, as a data address, where it has one."""
     quantile: NotRequired[list[float]]
     """Bounds of the band that a random example was drawn from: [0.25, 0.5] = the second quarter of the firing examples by value."""
 

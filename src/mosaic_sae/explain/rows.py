@@ -58,6 +58,10 @@ class ExampleRows:
         """Text of a row."""
         return self._table["text"][row].as_py()
 
+    def picture(self, row: int) -> str | None:
+        """Picture of a row in small, as a data address; None where it has none."""
+        return self._table["picture"][row].as_py() if "picture" in self._table.column_names else None
+
     def label(self, row: int) -> str:
         """Class of a row."""
         return self.classes.names[self.classes.of_row[row]]

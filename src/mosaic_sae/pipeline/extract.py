@@ -23,6 +23,7 @@ from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces
 from mosaic_sae.pipeline.signs import N_TEXTS, activations, write_signs
 from mosaic_sae.pipeline.sinks import TokenBatch, from_stored
 from mosaic_sae.pipeline.targets import ShardFiller, Target, make_targets
+from mosaic_sae.sources.images import thumbnail
 from mosaic_sae.store.format import read_manifest
 from mosaic_sae.store.reader import ActivationStore
 from mosaic_sae.store.writer import StoreWriter
@@ -80,13 +81,15 @@ def _only_one_writer(places: StorePlaces) -> FileLock:
 
 
 def _write_examples(examples: Examples, places: StorePlaces) -> None:
-    """Write ids, texts and labels in row order, once."""
+    """Write ids, texts, labels and small pictures in row order, once."""
     if places.examples.is_file():
         return
     remove_leftovers(places.examples.parent)
     columns: dict[str, Any] = {"id": examples.ids, "text": examples.texts, "label": examples.labels}
     optional = {"group": examples.groups, "language": examples.languages, "split": examples.splits}
     columns |= {name: values for name, values in optional.items() if values is not None}
+    if examples.pictures is not None:
+        columns["picture"] = [thumbnail(picture) if picture else None for picture in examples.pictures]
     # Groups as small as shards, so that one example can be read without the texts of all.
     write_with(places.examples, lambda temporary: pq.write_table(pa.table(columns), temporary, row_group_size=_GROUP_ROWS))
 

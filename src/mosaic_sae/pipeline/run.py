@@ -21,6 +21,7 @@ from mosaic_sae.fsio import read_json, write_json, write_text
 from mosaic_sae.log import format_seconds, log_file
 from mosaic_sae.pipeline import provenance
 from mosaic_sae.pipeline.across_domains import write_transfer
+from mosaic_sae.pipeline.across_models import write_model_transfer
 from mosaic_sae.pipeline.classify import Failure, Labelled, classify
 from mosaic_sae.pipeline.evidence import collect_evidence, index_stores
 from mosaic_sae.pipeline.extract import extract as extract_stores
@@ -165,6 +166,7 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
     record.time("evidence", started)
     started = time.monotonic()
     write_transfer(experiment, work, record.folder)
+    write_model_transfer(experiment, work, record.folder)
     record.time("transfer", started)
     record.write(status="done", finished=_now())
     started = time.monotonic()
@@ -223,6 +225,7 @@ def _labelled(experiment: Experiment, examples: Any, splits: list[NamedSplit]) -
         rows,
         keys=examples.keys,
         pictures=examples.pictures,
+        numbers=examples.numbers,
         reduced={pair: part for pair, part in parts.items() if isinstance(part, Split) and part is not rows[pair[0]]},
     )
 

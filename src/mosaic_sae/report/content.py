@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mosaic_sae.explain.evidence import evidence_of
 from mosaic_sae.report import tables
 from mosaic_sae.report.examples import Examples, explained_examples
 from mosaic_sae.report.facts import domain_splits
+from mosaic_sae.report.model_transfer import ModelTransfer, read_model_transfer
 from mosaic_sae.report.rules import Rule, tree_rules
 from mosaic_sae.report.transfer import Transfer, read_transfer
 from mosaic_sae.report.verdict import Verdict, verdict
@@ -89,6 +90,7 @@ class Content:
     transfers: list[Transfer]
     """One for each dataset with a split of kind language or modality, whose many splits are no sections of their own."""
     n_points: int
+    across_models: list[ModelTransfer] = field(default_factory=list)
 
 
 def read_run(run_folder: Path) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def gather(run_folder: Path) -> Content:
     summed_up = domain_splits(run)
     single = [pair for pair in tables.sections(frame) if pair not in summed_up]
     sections = [_section(base, frame, dataset, split, evidence) for dataset, split in single]
-    return Content(run, sections, read_transfer(run_folder), len(frame))
+    return Content(run, sections, read_transfer(run_folder), len(frame), read_model_transfer(run_folder))
 
 
 def _section(base: Path, frame: pd.DataFrame, dataset: str, split: str, known: dict[Path, Any]) -> Section:

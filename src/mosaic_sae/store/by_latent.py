@@ -121,11 +121,9 @@ def write_by_latent(store: LatentStore, token_store: TokenStore) -> int:
     _save(folder, "positions", np.concatenate(positions, dtype=np.int32))
     _save(folder, "token_ids", np.concatenate(ids, dtype=np.int32))
     with atomic_path(folder / "tokens.npy") as tokens_path, atomic_path(folder / "values.npy") as values_path:
-        tokens = np.lib.format.open_memmap(tokens_path, "w+", np.uint32, (nnz,))
-        values = np.lib.format.open_memmap(values_path, "w+", _value_dtype(store), (nnz,))
-        _scatter(store, offsets[:-1].copy(), tokens, values)
-        tokens.flush()
-        values.flush()
+        np.lib.format.open_memmap(tokens_path, "w+", np.uint32, (nnz,))
+        np.lib.format.open_memmap(values_path, "w+", _value_dtype(store), (nnz,))
+        _scatter(store, offsets[:-1].copy(), tokens_path, values_path)
     size = sum((folder / f"{name}.npy").stat().st_size for name in _ARRAYS)
     header = {"version": INDEX_VERSION, "fingerprint": store.fingerprint, "manifest": sha256_file(store.folder / MANIFEST)}
     write_json(folder / HEADER, {**header, "rows": store.n_rows, "tokens": n_tokens, "nnz": nnz, "d_sae": store.d_sae, "bytes": size})
@@ -133,7 +131,7 @@ def write_by_latent(store: LatentStore, token_store: TokenStore) -> int:
     return size
 
 
-def _scatter(store: LatentStore, cursor: np.ndarray, tokens: np.ndarray, values: np.ndarray) -> None:
+def _scatter(store: LatentStore, cursor: np.ndarray, tokens_path: Path, values_path: Path) -> None:
     """Put every pair at its latent's cursor, and move that on."""
     for first_token, n_tokens, indices, token_offsets, found in _batches(store):
         # Column order is latent order; scipy's conversion is a counting sort that keeps the order of tokens.
@@ -141,6 +139,8 @@ def _scatter(store: LatentStore, cursor: np.ndarray, tokens: np.ndarray, values:
         by_latent = sp.csr_array((order, indices, token_offsets), shape=(n_tokens, store.d_sae)).tocsc()
         counts = np.diff(by_latent.indptr)
         place = np.repeat(cursor - by_latent.indptr[:-1], counts) + np.arange(len(indices))
+        # Opened for each batch, so that no more than a batch's pages stay in memory.
+        tokens, values = (np.lib.format.open_memmap(path, "r+") for path in (tokens_path, values_path))
         tokens[place] = by_latent.indices.astype(np.uint32) + np.uint32(first_token)
         values[place] = found[by_latent.data]
         cursor += counts

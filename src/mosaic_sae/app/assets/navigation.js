@@ -1,4 +1,5 @@
 // Links of the app (a[data-go]) change the address without loading the app again; menus close when they have been used.
+// A page is drawn anew for each address, which loses the keyboard's place: it goes to the same link again, or to the page's beginning.
 (function () {
     'use strict';
 
@@ -8,6 +9,18 @@
                 menu.open = false;
             }
         });
+    }
+
+    function focusWhenDrawn(href, stays) {
+        const page = document.getElementById('page');
+        const observer = new MutationObserver(function () {
+            observer.disconnect();
+            const links = stays ? Array.from(page.querySelectorAll('a[data-go]')) : [];
+            const same = links.find(function (link) { return link.getAttribute('href') === href; });
+            const menu = same && same.closest('details.menu');
+            (menu ? menu.querySelector('summary') : same || page).focus({ preventScroll: true });
+        });
+        observer.observe(page, { childList: true });
     }
 
     document.addEventListener('click', function (event) {
@@ -23,11 +36,9 @@
         event.preventDefault();
         closeMenus(null);
         if (link.href !== window.location.href) {
+            focusWhenDrawn(link.getAttribute('href'), link.dataset.go === 'stay');
             window.history.pushState({}, '', link.href);
             window.dispatchEvent(new CustomEvent('_dashprivate_pushstate'));
-        }
-        if (menu) {
-            menu.querySelector('summary').focus();
         }
         if (link.dataset.go === 'top') {
             window.scrollTo(0, 0);
