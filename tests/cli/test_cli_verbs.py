@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -182,7 +183,7 @@ def test_show_says_what_there_is(mosaic, run_folder, tmp_path):
 
 def test_ls(mosaic, run_folder):
     out = mosaic("ls").out
-    assert "default     Harmful requests and sentiment" in out and "two-models  The default job" in out
+    assert re.search(r"  default +Harmful requests and sentiment", out) and re.search(r"  two-models +The default job", out)
     assert "safety  done  40 points, 1 failed" in out
     assert "packaged/smollm2-135m-instruct" in out
     assert "packaged/safety_prompts" in out and "packaged/vader_sentiment" in out

@@ -18,11 +18,11 @@ def command(
     file: Annotated[Path, typer.Argument(help="YAML file: model, questions, how to ask, how to grade (docs/behaviour.md).")],
     overrides: Annotated[list[str] | None, typer.Option("--set", "-s", help="Override one value of the file: key=value.")] = None,
 ) -> None:
-    """Ask a model the questions of a dataset.
+    """Ask a model questions; its answers are a dataset.
 
-    Its answers, and which of them are right, are a dataset again. Multiple choice by the log-probabilities of the choices, or open
-    questions with a graded response. Each answer is kept at once: the same command goes on after an interruption. 'mosaic run' then
-    predicts the column 'correct' from the features of another model.
+    Multiple choice by the log-probabilities of the choices, or open questions with a graded response. Each answer is kept
+    at once: the same command goes on after an interruption. 'mosaic run' then predicts the column 'correct' from the
+    features of another model.
     """
     from mosaic_sae.config.load import load_behaviour
     from mosaic_sae.fsio import read_json

@@ -46,10 +46,9 @@ def command(
     tables: Annotated[Tables | None, typer.Option("--tables", help="Also write every table as a file, below tables/.")] = None,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
-    """Write the report of a run again, with its tables and figures.
+    """Write a run's report again, from what is on disk.
 
-    It reads what the run left on disk; no model is loaded. The HTML file is complete in itself: it opens from disk, prints, and can
-    be mailed. PNG figures need the extra [png].
+    The HTML file is complete in itself: it opens from disk, prints, and can be mailed. PNG figures need the extra [png].
     """
     from mosaic_sae.cli.places import find_run
     from mosaic_sae.report.content import gather
