@@ -74,7 +74,7 @@ class CardMaker:
         """
         found = next(self.counts([latent]))
         peaks = _Peaks(*self.index.firings(latent), self.index.row_offsets)
-        seen: set[str] = set()
+        seen: set[tuple[str, str | None]] = set()
         top = self._distinct(peaks.strongest().tolist(), N_TOP, seen)
         return {
             "latent": latent,
