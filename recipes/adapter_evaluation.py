@@ -11,11 +11,14 @@ from adapter_model import Adapter
 from adapter_states import LanguageModel, Reconstruction
 from adapter_training import normalised
 from PIL import Image
-from sklearn.linear_model import LogisticRegressionCV
-from sklearn.metrics import f1_score
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from torch import Tensor
+
+from mosaic_sae.probes.bootstrap import macro_f1_interval
+from mosaic_sae.probes.metrics import macro_f1_of
 
 N_BOOT = 1000
 PIXEL_SIDE = 20
@@ -32,7 +35,7 @@ class Items:
     """uint8 [n 64 64 3]"""
     labels: np.ndarray
     families: np.ndarray
-    """Near-equal emoji, which cross-validation keeps together and the bootstrap draws as one."""
+    """Near-equal emoji, which the bootstrap draws as one."""
 
 
 @torch.no_grad()
@@ -43,41 +46,31 @@ def image_states(adapter: Adapter, model: LanguageModel, pixels: np.ndarray, bat
 
 
 @torch.no_grad()
-def pooled(states: list[Tensor], sae: Reconstruction) -> dict[str, np.ndarray]:
-    """Return each way of pooling token states [seq d_model] into one row per example."""
-    latents = [sae.latents(one) for one in states]
+def pooled(states: list[Tensor], sae: Reconstruction) -> dict[str, np.ndarray | csr_matrix]:
+    """Return each way of pooling token states [seq d_model] into one row per example; rows of latents are sparse."""
+    latents = sae.latents(torch.cat(states)).split([len(one) for one in states])
     made = {
         "mean hidden state": [one.mean(0) for one in states],
         "max hidden state": [one.amax(0) for one in states],
         "SAE latents, max": [one.amax(0) for one in latents],
         "SAE latents, mean": [one.mean(0) for one in latents],
     }
-    return {name: torch.stack(rows).numpy() for name, rows in made.items()}
+    dense = {name: torch.stack(rows).numpy() for name, rows in made.items()}
+    return {name: csr_matrix(rows) if name in SAE_FEATURES else rows for name, rows in dense.items()}
 
 
-def probe(is_sparse: bool, families: np.ndarray, labels: np.ndarray) -> Pipeline:
-    """Return a logistic regression whose penalty is chosen by cross-validation over families inside the training rows."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    folds = list(StratifiedGroupKFold(3, shuffle=True, random_state=0).split(labels, labels, families))
-    strengths = [0.1, 1.0, 10.0] if is_sparse else [1e-3, 1e-2, 1e-1]
-    logistic = LogisticRegressionCV(
-        Cs=strengths, cv=folds, class_weight="balanced", scoring="f1_macro", max_iter=300, l1_ratios=(0.0,), use_legacy_attributes=False
-    )
+def probe(is_sparse: bool) -> Pipeline:
+    """Return a logistic regression with a fixed penalty; ``mosaic run pictures`` chooses it by cross-validation."""
+    logistic = LogisticRegression(C=1.0 if is_sparse else 0.01, class_weight="balanced", max_iter=200)
     return make_pipeline(MaxAbsScaler() if is_sparse else StandardScaler(), logistic)
 
 
 def scored(truth: np.ndarray, predicted: np.ndarray, families: np.ndarray) -> dict[str, float]:
     """Return macro F1 with its 95 % bootstrap interval, in which whole families are drawn."""
-    kinds = sorted(set(truth))
-    members = [np.flatnonzero(families == family) for family in dict.fromkeys(families)]
-    random = np.random.default_rng(0)
-    draws = []
-    for _ in range(N_BOOT):
-        rows = np.concatenate([members[one] for one in random.integers(len(members), size=len(members))])
-        draws.append(f1_score(truth[rows], predicted[rows], labels=kinds, average="macro", zero_division=0))
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return {"macro_f1": float(f1_score(truth, predicted, labels=kinds, average="macro")), "low": float(low), "high": float(high)}
+    kinds, numbers = np.unique(np.concatenate([truth, predicted]), return_inverse=True)
+    true, guessed = numbers[: len(truth)], numbers[len(truth) :]
+    low, high = macro_f1_interval(true, guessed, len(kinds), families.tolist(), N_BOOT, seed=0)
+    return {"macro_f1": macro_f1_of(true, guessed, len(kinds)), "low": low, "high": high}
 
 
 def evaluate(train: Items, test: Items, adapter: Adapter, model: LanguageModel, sae: Reconstruction) -> dict[str, Any]:
@@ -100,7 +93,7 @@ def evaluate(train: Items, test: Items, adapter: Adapter, model: LanguageModel, 
     table: dict[str, Any] = {}
     for features in rows["name", "train"]:
         for learnt in ("name", "picture"):
-            fitted = probe(features in SAE_FEATURES, train.families, train.labels).fit(rows[learnt, "train"][features], train.labels)
+            fitted = probe(features in SAE_FEATURES).fit(rows[learnt, "train"][features], train.labels)
             for asked in ("name", "picture"):
                 predicted = fitted.predict(rows[asked, "test"][features])
                 table[f"{features}: {learnt} to {asked}"] = scored(test.labels, predicted, test.families)
@@ -111,7 +104,7 @@ def evaluate(train: Items, test: Items, adapter: Adapter, model: LanguageModel, 
         ]
     small = [_small(pixels) for pixels in (train.pixels, test.pixels)]
     for name, (learnt_rows, asked_rows) in {"vision tower": towers, "pixels": small}.items():
-        fitted = probe(False, train.families, train.labels).fit(learnt_rows, train.labels)
+        fitted = probe(False).fit(learnt_rows, train.labels)
         table[f"{name}: picture to picture"] = scored(test.labels, fitted.predict(asked_rows), test.families)
     kinds, counts = np.unique(train.labels, return_counts=True)
     drawn = np.random.default_rng(0).choice(kinds, size=len(test.labels))

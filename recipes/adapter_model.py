@@ -25,7 +25,7 @@ IMAGE_TOKEN, IMAGE_TOKEN_ID = "<unused0>", 6
 IMAGE_SIZE, N_IMAGE_TOKENS = 64, 4
 MEAN, STD = 0.5, 0.25
 """Pixels between 0 and 1 are shifted by the one and divided by the other, in every channel."""
-WIDTHS, DEPTHS = (128, 256), (3, 3)
+WIDTHS, DEPTHS = (96, 192), (2, 2)
 
 
 def make_config() -> LlavaConfig:
@@ -68,7 +68,7 @@ class Adapter(torch.nn.Module):
         self.multi_modal_projector = LlavaMultiModalProjector(config)
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the tower's states [batch 4 256] of normalised pixels [batch 3 64 64]."""
+        """Return the tower's states [batch 4 192] of normalised pixels [batch 3 64 64]."""
         return self.vision_tower(pixels, return_dict=True).last_hidden_state
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from torch.nn.functional import affine_grid, grid_sample, log_softmax, normalize
 
 logger = logging.getLogger(__name__)
 
-TARGET_TEMPERATURE, TEMPERATURE = 0.15, 0.07
+TARGET_TEMPERATURE, TEMPERATURE = 0.1, 0.07
 """How far a picture's target spreads to names like its own, and how sharp its similarities to names are."""
 EMA = 0.995
 CHECKPOINT_SECONDS = 120.0
@@ -134,7 +134,7 @@ class Learner(torch.nn.Module):
         return normalize(self.head(features.mean(1)), dim=-1), self.adapter.multi_modal_projector(features)
 
 
-Score = Callable[[Learner], str]
+Score = Callable[[Learner], tuple[float, str]]
 
 
 def inference(learner: Learner) -> Learner:
@@ -215,7 +215,7 @@ def run_stage(
                 step + 1,
                 stage.n_steps,
                 np.mean(losses[-score_every:]),
-                score(average.model),
+                score(average.model)[1],
                 rate,
                 (stage.n_steps - step - 1) / rate,
             )
@@ -240,6 +240,20 @@ def loss_without_model(names: Names) -> Callable[[Learner, Tensor, Tensor], Tens
         return likeness_loss(places, names, shown) + missed + 0.1 * apart
 
     return loss
+
+
+@torch.no_grad()
+def apply_contrast(learner: Learner, names: Names, contrast: float) -> Learner:
+    """Return a copy whose image tokens differ ``contrast`` times as much from the mean name embedding.
+
+    The first stage's image tokens are regressions and so too close to the mean: what the language model makes of them is alike.
+    """
+    made = copy.deepcopy(learner.train())
+    last = made.adapter.multi_modal_projector.linear_2
+    mean = names.embeddings.mean(0)
+    last.weight.mul_(contrast)
+    last.bias.copy_(mean + contrast * (last.bias - mean))
+    return inference(made)
 
 
 def loss_through_model(names: Names, model: LanguageModel, sae: Reconstruction) -> Callable[[Learner, Tensor, Tensor], Tensor]:

@@ -7,9 +7,9 @@ import pytest
 from card_stores import make
 from loopback import serve
 
-from mosaic_sae.errors import MosaicError
+from mosaic_sae.chat_endpoint import ChatEndpoint
 from mosaic_sae.explain.ask_names import ask_name, cost, detection_score, held_out, judge_question, marked, name_question
-from mosaic_sae.explain.chat_endpoint import ChatEndpoint
+from mosaic_sae.explain.kept_answers import KeptAnswers
 
 
 def said(text):
@@ -53,7 +53,7 @@ def test_held_out_texts_are_not_those_that_the_name_is_made_from(maker):
     assert "<<bomb>>" in name_question(card) and "<<" not in judge_question("bombs", texts)
 
 
-def test_a_name_is_asked_for_judged_kept_and_not_paid_for_twice(maker, tmp_path):
+def test_a_name_is_asked_for_judged_kept_and_not_paid_for_twice(maker, tmp_path, monkeypatch):
     asked = []
 
     def model(method, path, body, headers):
@@ -65,7 +65,8 @@ def test_a_name_is_asked_for_judged_kept_and_not_paid_for_twice(maker, tmp_path)
         return said(f"<think>…</think>{numbers[1:]}")
 
     with serve(model) as address:
-        endpoint = ChatEndpoint(f"{address}/v1/", "m", "secret", tmp_path / "answers")
+        monkeypatch.setenv("MY_KEY", "secret")
+        endpoint = KeptAnswers(ChatEndpoint(f"{address}/v1/", "m", "MY_KEY"), tmp_path / "answers")
         card = maker.card(3)
         before = cost(card, maker, endpoint, judge=True)
         assert before.requests == 2 and before.tokens_in > len(name_question(card)) // 4
@@ -78,23 +79,3 @@ def test_a_name_is_asked_for_judged_kept_and_not_paid_for_twice(maker, tmp_path)
         assert ask_name(card, maker, endpoint, judge=True) == name and len(asked) == 2
     # The key is nowhere on disk.
     assert not any("secret" in path.read_text() for path in (tmp_path / "answers").iterdir())
-
-
-def test_a_busy_endpoint_is_asked_again_and_others_are_reported(tmp_path):
-    answers = [(429, b"slow down"), said("ok"), (401, b"no key"), (200, b"<html>"), (200, b'{"error": 1}'), *[(503, b"down")] * 4]
-    with serve(lambda *_: answers.pop(0)) as address:
-        endpoint = ChatEndpoint(address, "m", None, tmp_path, pause_s=0.001)
-        assert endpoint.ask("one") == "ok"
-        for message in (
-            "401 Unauthorized: no key.*--key-env",
-            "did not answer in JSON",
-            r"without choices\[0\]",
-            "503 Service Unavailable: down",
-        ):
-            with pytest.raises(MosaicError, match=message):
-                endpoint.ask("two")
-        assert answers == []
-    with pytest.raises(MosaicError, match="cannot be reached"):
-        endpoint.ask("two")
-    with pytest.raises(MosaicError, match="--base-url is 'localhost:8000'"):
-        ChatEndpoint("localhost:8000", "m", None, tmp_path)

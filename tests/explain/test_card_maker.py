@@ -156,3 +156,9 @@ def test_labels_of_every_script():
     assert token_label(["�", "��"]) == ""
     assert token_label([" user\u202egnp"]) == "user[U+202E]gnp"
     assert token_label(list("abcdef")) == "a · b · c · d"
+
+
+def test_rows_with_one_text_and_different_pictures_are_different_examples(tmp_path):
+    columns = {**COLUMNS, "text": ["what is this?"] * 5, "picture": ["p", "q", None, "r", "p"]}
+    shown = make(tmp_path, columns=columns).card(3)["examples"]
+    assert [example["id"] for example in shown] == ["a", "d"]

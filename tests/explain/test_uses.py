@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from mosaic_sae.explain.latent_table import PointUses, use_rows, uses_of_latent
+from mosaic_sae.explain.evidence import uses_of_latent
+from mosaic_sae.explain.latent_table import PointUses, use_rows
 from mosaic_sae.explain.uses import LatentUse, tree_uses, uses_of
 from mosaic_sae.probes.coefficients import Coefficients
 from mosaic_sae.probes.tree import _describe

@@ -183,7 +183,7 @@ def test_a_stopped_stage_goes_on_to_the_same_weights(recipe, tmp_path: Path, mon
     def run(folder: str) -> Small:
         torch.manual_seed(0)
         path = tmp_path / folder
-        return training.run_stage(training.Stage("s", 6, 4, 0.1, 7), Small(), pictures, loss, lambda learner: "-", 100, path)
+        return training.run_stage(training.Stage("s", 6, 4, 0.1, 7), Small(), pictures, loss, lambda learner: (0.0, "-"), 100, path)
 
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     stop_at = -1

@@ -211,6 +211,7 @@ def judge():
 def test_another_model_judges(tiny_model: Path, tmp_path: Path, judge, monkeypatch: pytest.MonkeyPatch) -> None:
     url, seen, mood = judge
     monkeypatch.setenv("MY_KEY", "secret")
+    monkeypatch.setattr("mosaic_sae.chat_endpoint.time.sleep", lambda seconds: None)
     (tmp_path / "judge.txt").write_text("Question: {question} Answer: {answer} Say CORRECT or WRONG. Response: {response}")
     grade = {"kind": "judge", "base_url": url, "model": "big", "prompt_file": str(tmp_path / "judge.txt"), "key_variable": "MY_KEY"}
     rows = [{"id": "a", "text": "how to {answer}", "right": "x"}, {"id": "b", "text": "the cake", "right": "y"}]
@@ -233,7 +234,7 @@ def test_another_model_judges(tiny_model: Path, tmp_path: Path, judge, monkeypat
     assert "secret" not in "".join(file.read_text() for file in (tmp_path / "out").rglob("*.json*"))
     (tmp_path / "judge.txt").write_text("{question} {response} Response: again")
     mood["code"] = 401
-    with pytest.raises(ModelError, match=r"answered 401.*MY_KEY"):
+    with pytest.raises(ModelError, match=r"HTTP 401.*environment variable"):
         ask_model(wanted)
     offline = grade | {"base_url": "http://127.0.0.1:9"}
     with pytest.raises(ModelError, match=r"127.0.0.1:9/chat/completions cannot be reached"):

@@ -9,9 +9,8 @@ import pytest
 
 from mosaic_sae.config.translation import EndpointTranslator, LocalTranslator
 from mosaic_sae.errors import ModelError
-from mosaic_sae.transfer.translators import endpoint
 from mosaic_sae.transfer.translators.base import Item
-from mosaic_sae.transfer.translators.endpoint import ChatEndpoint
+from mosaic_sae.transfer.translators.endpoint import ChatTranslator
 from mosaic_sae.transfer.translators.local import LocalModel, _language_options
 
 TEXTS = ["w3 w4 w5", "w9", "w1 w1 w8 w2 w7 w6", "w2 w3"]
@@ -137,7 +136,7 @@ def server(monkeypatch: pytest.MonkeyPatch):
             self.end_headers()
             self.wfile.write(content)
 
-    monkeypatch.setattr(endpoint.time, "sleep", waits.append)
+    monkeypatch.setattr("mosaic_sae.chat_endpoint.time.sleep", waits.append)
     one = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=one.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{one.server_port}/v1/", replies, asked, waits
@@ -146,7 +145,7 @@ def server(monkeypatch: pytest.MonkeyPatch):
 
 
 def translated(config: EndpointTranslator, texts: list[str]) -> list[str | None]:
-    return [one.text for portion in ChatEndpoint(config).translate([Item(text) for text in texts], "en", "de") for one in portion]
+    return [one.text for portion in ChatTranslator(config).translate([Item(text) for text in texts], "en", "de") for one in portion]
 
 
 def test_an_endpoint_is_asked_again_and_the_key_comes_from_the_environment(server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +158,7 @@ def test_an_endpoint_is_asked_again_and_the_key_comes_from_the_environment(serve
     path, key, body = asked[2]
     assert (path, key, body["model"], body["temperature"]) == ("/v1/chat/completions", "Bearer secret", "m", 0)
     assert "from en into German" in body["messages"][0]["content"] and 'a "b"\n{target}' in body["messages"][0]["content"]
-    assert "secret" not in json.dumps(ChatEndpoint(config).identity)
+    assert "secret" not in json.dumps(ChatTranslator(config).identity)
 
 
 def test_answers_keep_their_places_when_several_are_under_way(server) -> None:
@@ -173,16 +172,16 @@ def test_an_endpoint_that_refuses_or_stays_away_is_named(server, monkeypatch: py
     url, replies, asked, waits = server
     config = EndpointTranslator(kind="openai", base_url=url, model="m", retries=2)
     replies += [(401, {})]
-    with pytest.raises(ModelError, match=r"HTTP 401.*translator.key_variable"):
+    with pytest.raises(ModelError, match=r"HTTP 401.*environment variable"):
         translated(config, ["a"])
     replies += [(500, {})] * 3
-    with pytest.raises(ModelError, match="in 3 attempts"):
+    with pytest.raises(ModelError, match="asked 3 times, the last time with HTTP 500"):
         translated(config, ["a"])
     assert len(asked) == 4 and waits == [1.0, 2.0]
-    with pytest.raises(ModelError, match="could not be asked"):
+    with pytest.raises(ModelError, match="9/chat/completions cannot be reached"):
         translated(config.model_copy(update={"base_url": "http://127.0.0.1:9"}), ["a"])
-    with pytest.raises(ModelError, match="Give an address"):
+    with pytest.raises(ModelError, match="expected an address"):
         translated(config.model_copy(update={"base_url": "localhost"}), ["a"])
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(ModelError, match="NO_SUCH_KEY"):
-        ChatEndpoint(config.model_copy(update={"key_variable": "NO_SUCH_KEY"}))
+        ChatTranslator(config.model_copy(update={"key_variable": "NO_SUCH_KEY"}))

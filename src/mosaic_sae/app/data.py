@@ -17,8 +17,7 @@ import pandas as pd
 from mosaic_sae import fsio
 from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import Card, Name, Use, card_of, evidence_path
-from mosaic_sae.explain.evidence import read_evidence, store_paths
-from mosaic_sae.explain.latent_table import LATENTS, USES, searchable, uses_of_latent
+from mosaic_sae.explain.evidence import LATENTS, USES, read_evidence, searchable, store_paths, uses_of_latent
 from mosaic_sae.explain.names import KINDS, merge_names, names_file, with_names
 from mosaic_sae.report import tables
 from mosaic_sae.report.facts import Failed, failed_points, status_of

@@ -18,7 +18,7 @@ def command(
     file: Annotated[Path, typer.Argument(help="YAML file: model, questions, how to ask, how to grade (docs/behaviour.md).")],
     overrides: Annotated[list[str] | None, typer.Option("--set", "-s", help="Override one value of the file: key=value.")] = None,
 ) -> None:
-    """Ask a model the questions of a dataset, and write its answers and whether they are right as a dataset.
+    """Ask a model questions; its answers are a dataset.
 
     Multiple choice by the log-probabilities of the choices, or open questions with a graded response. Each answer is kept
     at once: the same command goes on after an interruption. 'mosaic run' then predicts the column 'correct' from the

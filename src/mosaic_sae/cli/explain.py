@@ -28,7 +28,7 @@ def command(
     json_: AsJson = False,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
-    """Explain one decision: what each latent adds to it, and which tokens carried it.
+    """Explain one decision by its latents and tokens.
 
     It reads what the run left on disk; no model is loaded. The contributions and the bias sum to the classifier's own decision.
     """

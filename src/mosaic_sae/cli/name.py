@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -22,7 +21,9 @@ def command(
     sae: Annotated[str | None, typer.Option("--sae", metavar="NAME", help="Name latents of this SAE only.")] = None,
     most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="Name at most N latents, the most used first.")] = 40,
     score: Annotated[bool, typer.Option("--score/--no-score", help="Test each name on texts that it was not made from.")] = True,
-    key_env: Annotated[str, typer.Option("--key-env", metavar="VARIABLE", help="Environment variable with the key.")] = "OPENAI_API_KEY",
+    key_variable: Annotated[
+        str | None, typer.Option("--key-variable", metavar="NAME", help="Environment variable with the key, if one is needed.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the first request.")] = False,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
@@ -33,22 +34,23 @@ def command(
     model as their source and a score: the balanced accuracy with which the model, knowing the name alone, tells other texts in which
     the latent fires from texts in which it does not (0.5 = guessing).
     """
+    from mosaic_sae.chat_endpoint import ChatEndpoint
     from mosaic_sae.cli.places import find_run
     from mosaic_sae.explain.cards import visible
-    from mosaic_sae.explain.chat_endpoint import ChatEndpoint
+    from mosaic_sae.explain.kept_answers import KeptAnswers
     from mosaic_sae.pipeline.ask_names import answers_folder, jobs_of, name_latents, total_cost
 
     folder = find_run(run, results)
-    endpoint = ChatEndpoint(base_url, model, os.environ.get(key_env), answers_folder(folder.parent))
+    asked = KeptAnswers(ChatEndpoint(base_url, model, key_variable), answers_folder(folder.parent))
     jobs = jobs_of(folder, most, sae)
-    cost = total_cost(jobs, endpoint, score)
+    cost = total_cost(jobs, asked, score)
     typer.echo(
-        f"{len(jobs)} latents to name with {model} at {endpoint.host}: {cost.requests:,} requests, "
+        f"{len(jobs)} latents to name with {model} at {asked.host}: {cost.requests:,} requests, "
         f"about {cost.tokens_in:,} tokens in and {cost.tokens_out:,} out. Answers that are kept are not asked again."
     )
     if cost.requests and not yes:
         typer.confirm("Send parts of the texts there?", abort=True)
-    found = name_latents(jobs, folder.parent, endpoint, score)
+    found = name_latents(jobs, folder.parent, asked, score)
     for sae_name, names in found.items():
         typer.echo(f"\n{sae_name}")
         for latent, name in sorted(names.items(), key=lambda item: -(item[1]["score"] or 0)):

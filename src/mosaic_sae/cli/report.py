@@ -46,7 +46,7 @@ def command(
     tables: Annotated[Tables | None, typer.Option("--tables", help="Also write every table as a file, below tables/.")] = None,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
-    """Write the report of a run again, from what the run left on disk; no model is loaded.
+    """Write a run's report again, from what is on disk.
 
     The HTML file is complete in itself: it opens from disk, prints, and can be mailed. PNG figures need the extra [png].
     """

@@ -116,10 +116,10 @@ class Judge(Block):
     """Name of the model there."""
     prompt_file: Path
     """Text file with {question}, {answer} and {response}; it has to ask for CORRECT or WRONG as the first word."""
-    key_variable: str = "OPENAI_API_KEY"
-    """Environment variable with the key; without it no key is sent."""
-    timeout: Annotated[float, Field(gt=0)] = 60.0
-    """Seconds to wait for one verdict."""
+    key_variable: str | None = None
+    """Environment variable that holds the key; null = the endpoint needs none. The key itself never stands in the file."""
+    timeout: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds that a verdict may take."""
 
 
 class OpenQuestion(Block):

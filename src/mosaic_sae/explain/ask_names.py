@@ -15,7 +15,7 @@ import numpy as np
 
 from mosaic_sae.explain.card_maker import CardMaker
 from mosaic_sae.explain.cards import LatentCard, Name, Window
-from mosaic_sae.explain.chat_endpoint import ChatEndpoint
+from mosaic_sae.explain.kept_answers import KeptAnswers
 
 PROMPTS = Path(__file__).parent / "prompts"
 # A token is marked when the latent fires on it at least this share of its strongest activation in the text.
@@ -87,28 +87,28 @@ def detection_score(answer: str, texts: Sequence[tuple[str, bool]]) -> float | N
     return (hits / n_firing + spared / (len(texts) - n_firing)) / 2
 
 
-def cost(card: LatentCard, maker: CardMaker, endpoint: ChatEndpoint, judge: bool) -> Cost:
+def cost(card: LatentCard, maker: CardMaker, model: KeptAnswers, judge: bool) -> Cost:
     """Estimate what naming a latent takes, at four characters a token.
 
     The judge's question needs the name; while that is not known, a name of usual length stands for it.
     """
     question = name_question(card)
-    total = Cost(0, 0, 0) if endpoint.is_known(question) else _one(question)
+    total = Cost(0, 0, 0) if model.is_known(question) else _one(question)
     if judge:
         texts = held_out(card, maker)
-        asked = judge_question(_clean(endpoint.ask(question)) if endpoint.is_known(question) else "x" * 60, texts)
-        if texts and not endpoint.is_known(asked):
+        asked = judge_question(_clean(model.ask(question)) if model.is_known(question) else "x" * 60, texts)
+        if texts and not model.is_known(asked):
             total += _one(asked)
     return total
 
 
-def ask_name(card: LatentCard, maker: CardMaker, endpoint: ChatEndpoint, judge: bool) -> Name | None:
+def ask_name(card: LatentCard, maker: CardMaker, model: KeptAnswers, judge: bool) -> Name | None:
     """Ask for a latent's name, and test it.
 
     Args:
         card: of the latent.
         maker: of its store; gives silent texts.
-        endpoint: which model is asked.
+        model: which model is asked.
         judge: whether the name is tested, by the same model.
 
     Returns:
@@ -117,12 +117,12 @@ def ask_name(card: LatentCard, maker: CardMaker, endpoint: ChatEndpoint, judge: 
     Raises:
         MosaicError: the endpoint fails.
     """
-    text = _clean(endpoint.ask(name_question(card)))
+    text = _clean(model.ask(name_question(card)))
     if not text:
         return None
     texts = held_out(card, maker) if judge else []
-    score = detection_score(endpoint.ask(judge_question(text, texts)), texts) if texts else None
-    return {"text": text, "source": f"{endpoint.model} at {endpoint.host}", "url": None, "score": score}
+    score = detection_score(model.ask(judge_question(text, texts)), texts) if texts else None
+    return {"text": text, "source": f"{model.model} at {model.host}", "url": None, "score": score}
 
 
 def _one(question: str) -> Cost:

@@ -74,7 +74,7 @@ class CardMaker:
         """
         found = next(self.counts([latent]))
         peaks = _Peaks(*self.index.firings(latent), self.index.row_offsets)
-        seen: set[str] = set()
+        seen: set[tuple[str, str | None]] = set()
         top = self._distinct(peaks.strongest().tolist(), N_TOP, seen)
         return {
             "latent": latent,
@@ -103,19 +103,19 @@ class CardMaker:
         first = [int(self.index.positions[self.index.row_offsets[row]]) for row in rows]
         return ["".join(self._tokens.pieces(int(row))[at : at + WINDOW]) for row, at in zip(rows, first, strict=True)]
 
-    def _distinct(self, rows: Iterable[int], n: int, seen: set[str]) -> list[int]:
-        """Take the first ``n`` rows whose texts and pictures have not been seen, and remember these."""
+    def _distinct(self, rows: Iterable[int], n: int, seen: set[tuple[str, str | None]]) -> list[int]:
+        """Take the first ``n`` rows whose text and picture have not been seen, and remember these."""
         taken: list[int] = []
         for row in rows:
             if len(taken) == n:
                 break
-            shown = self._rows.text(row) + (self._rows.picture(row) or "")
-            if shown not in seen:
-                seen.add(shown)
+            content = self._rows.content(row)
+            if content not in seen:
+                seen.add(content)
                 taken.append(row)
         return taken
 
-    def _random(self, peaks: _Peaks, latent: int, seen: set[str]) -> list[Window]:
+    def _random(self, peaks: _Peaks, latent: int, seen: set[tuple[str, str | None]]) -> list[Window]:
         draw = np.random.default_rng([_SEED, latent])
         ascending = peaks.strongest()[::-1]
         bounds = [len(ascending) * band // N_BANDS for band in range(N_BANDS + 1)]

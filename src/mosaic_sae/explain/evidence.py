@@ -13,9 +13,14 @@ from mosaic_sae.explain.cards import evidence_path
 from mosaic_sae.explain.names import read_names, with_names
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mosaic_sae.explain.card_maker import CardMaker
+    from mosaic_sae.explain.cards import Use
 
 VERSION = 2
+LATENTS, USES = "latents.parquet", "latent_uses.parquet"
+"""Tables in a run's folder."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +97,19 @@ def stores_of(base: Path, point: Mapping[str, Any], evidence: Mapping[str, Any] 
                 f"The {what} of point {name} were at {place}, and are not there now. Move them back, or run the experiment again."
             )
     return found
+
+
+def uses_of_latent(uses: pd.DataFrame, store: str, latent: int) -> list[Use]:
+    """Pick the uses of a latent out of ``latent_uses.parquet``: CV-chosen points first, then by rank."""
+    part = uses[(uses["store"] == store) & (uses["latent"] == latent)].drop(columns=["store", "latent"])
+    part = part.sort_values(["chosen", "rank", "fingerprint"], ascending=[False, True, True])
+    return part.to_dict("records")  # type: ignore[return-value]
+
+
+def searchable(path: Path) -> pd.DataFrame:
+    """Read ``latents.parquet`` and add ``words``: label and top tokens, casefolded, to search in."""
+    import pandas as pd
+
+    frame = pd.read_parquet(path)
+    shown = zip(frame["label"], frame["top_tokens"], strict=True)
+    return frame.assign(words=[" ".join([label, *tokens]).casefold() for label, tokens in shown])

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mosaic_sae.explain.card_maker import CardMaker, shares
+from mosaic_sae.explain.counts import short
+from mosaic_sae.explain.evidence import LATENTS, USES
 from mosaic_sae.explain.uses import LatentUse
 from mosaic_sae.fsio import write_with
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from mosaic_sae.explain.card_maker import CardMaker
-    from mosaic_sae.explain.cards import Use
-
-LATENTS, USES = "latents.parquet", "latent_uses.parquet"
 
 
 @dataclass(frozen=True)
@@ -51,10 +46,6 @@ def latent_rows(maker: CardMaker, key: Mapping[str, Any], uses: Sequence[Mapping
         uses: rows of ``use_rows``.
         saved: latents whose cards are saved with the results.
     """
-    # Here, so that the app, which only reads the tables, need not wait for the libraries that read stores.
-    from mosaic_sae.explain.card_maker import shares
-    from mosaic_sae.explain.counts import short
-
     best: dict[int, Mapping[str, Any]] = {}
     count: dict[int, int] = {}
     for use in sorted(uses, key=lambda use: (not use["chosen"], use["rank"], -abs(use["weight"]), use["fingerprint"])):
@@ -92,22 +83,6 @@ def write_tables(run_folder: Path, latents: Sequence[Mapping[str, Any]], uses: S
         if rows:
             frame = pd.DataFrame(rows)
             write_with(run_folder / name, lambda path, frame=frame: frame.to_parquet(path, index=False))  # type: ignore[misc]
-
-
-def searchable(path: Path) -> pd.DataFrame:
-    """Read ``latents.parquet`` and add ``words``: label and top tokens, casefolded, to search in."""
-    import pandas as pd
-
-    frame = pd.read_parquet(path)
-    shown = zip(frame["label"], frame["top_tokens"], strict=True)
-    return frame.assign(words=[" ".join([label, *tokens]).casefold() for label, tokens in shown])
-
-
-def uses_of_latent(uses: pd.DataFrame, store: str, latent: int) -> list[Use]:
-    """Pick the uses of a latent out of ``latent_uses.parquet``: CV-chosen points first, then by rank."""
-    part = uses[(uses["store"] == store) & (uses["latent"] == latent)].drop(columns=["store", "latent"])
-    part = part.sort_values(["chosen", "rank", "fingerprint"], ascending=[False, True, True])
-    return part.to_dict("records")  # type: ignore[return-value]
 
 
 def _pairs(by_name: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -58,6 +58,10 @@ class ExampleRows:
         """Text of a row."""
         return self._table["text"][row].as_py()
 
+    def content(self, row: int) -> tuple[str, str | None]:
+        """Text of a row and its picture in small; rows that show the same are equal here."""
+        return self.text(row), self.picture(row)
+
     def picture(self, row: int) -> str | None:
         """Picture of a row in small, as a data address; None where it has none."""
         return self._table["picture"][row].as_py() if "picture" in self._table.column_names else None

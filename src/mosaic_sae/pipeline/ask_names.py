@@ -13,9 +13,8 @@ from mosaic_sae.errors import MosaicError, nearest
 from mosaic_sae.explain.ask_names import Cost, ask_name, cost
 from mosaic_sae.explain.card_maker import CardMaker
 from mosaic_sae.explain.cards import LatentCard, Name
-from mosaic_sae.explain.chat_endpoint import ChatEndpoint
-from mosaic_sae.explain.evidence import read_evidence, store_paths
-from mosaic_sae.explain.latent_table import LATENTS
+from mosaic_sae.explain.evidence import LATENTS, read_evidence, store_paths
+from mosaic_sae.explain.kept_answers import KeptAnswers
 from mosaic_sae.explain.names import FOLDER, names_file, write_names
 from mosaic_sae.fsio import read_json
 from mosaic_sae.log import Progress
@@ -76,18 +75,18 @@ def jobs_of(run_folder: Path, most: int, sae: str | None = None) -> list[Job]:
     return jobs
 
 
-def total_cost(jobs: list[Job], endpoint: ChatEndpoint, judge: bool) -> Cost:
+def total_cost(jobs: list[Job], model: KeptAnswers, judge: bool) -> Cost:
     """Estimate what is still to be asked."""
-    return sum((cost(job.card, job.maker, endpoint, judge) for job in jobs), Cost(0, 0, 0))
+    return sum((cost(job.card, job.maker, model, judge) for job in jobs), Cost(0, 0, 0))
 
 
-def name_latents(jobs: list[Job], base: Path, endpoint: ChatEndpoint, judge: bool) -> dict[str, dict[int, Name]]:
+def name_latents(jobs: list[Job], base: Path, model: KeptAnswers, judge: bool) -> dict[str, dict[int, Name]]:
     """Ask for the names and write them; what was answered before a failure is kept and not asked again.
 
     Args:
         jobs: latents to name.
         base: ``base_classify_dir``; the names go there.
-        endpoint: which model is asked.
+        model: which model is asked.
         judge: whether names are tested.
 
     Returns:
@@ -99,7 +98,7 @@ def name_latents(jobs: list[Job], base: Path, endpoint: ChatEndpoint, judge: boo
     found: dict[str, dict[int, Name]] = {}
     with Progress("Naming latents", len(jobs), "latents") as progress:
         for job in jobs:
-            name = ask_name(job.card, job.maker, endpoint, judge)
+            name = ask_name(job.card, job.maker, model, judge)
             if name is not None:
                 found.setdefault(job.sae, {})[job.card["latent"]] = name
             progress.add(1)

@@ -15,6 +15,7 @@ from mosaic_sae.explain.save_cards import write_evidence
 from mosaic_sae.explain.uses import uses_of
 from mosaic_sae.fsio import read_json
 from mosaic_sae.log import Progress
+from mosaic_sae.pipeline.extract import only_one_writer
 from mosaic_sae.pipeline.grid import Point
 from mosaic_sae.pipeline.layout import evidence_path
 from mosaic_sae.pipeline.readings import Reading
@@ -43,9 +44,10 @@ def index_stores(work: Work) -> None:
         return
     with Progress("Indexing by latent", len(missing), "stores") as progress:
         for pairing, reading in missing:
-            tokens = TokenStore(pairing.places.tokens.folder)
-            tokens.write_pieces(pairing.model.tokenizer.decode)
-            write_by_latent(LatentStore(pairing.places.latents[reading.name].folder), tokens)
+            with only_one_writer(pairing.places):
+                tokens = TokenStore(pairing.places.tokens.folder)
+                tokens.write_pieces(pairing.model.tokenizer.decode)
+                write_by_latent(LatentStore(pairing.places.latents[reading.name].folder), tokens)
             progress.add(1)
 
 

@@ -45,7 +45,7 @@ def extract(model: ModelReadings, examples: Examples, places: StorePlaces, setti
     Raises:
         MosaicError: the model cannot be loaded or run.
     """
-    with _only_one_writer(places):
+    with only_one_writer(places):
         _write_examples(examples, places)
         targets = make_targets(model, examples, places, settings)
         if not settings.act_only:
@@ -62,7 +62,7 @@ def extract(model: ModelReadings, examples: Examples, places: StorePlaces, setti
 
 def keep_activations(model: ModelReadings, examples: Examples, places: StorePlaces, settings: Settings) -> None:
     """Make the stores of token ids and token-level activations complete, and nothing else."""
-    with _only_one_writer(places):
+    with only_one_writer(places):
         targets = make_targets(model, examples, places, settings)
         _Pass(model, examples, places, settings).run(targets.tokens, targets.activations)
 
@@ -74,7 +74,7 @@ def is_extracted(model: ModelReadings, examples: Examples, places: StorePlaces, 
     return all(writer.is_complete and not missing(thorough) for writer, missing in stores)
 
 
-def _only_one_writer(places: StorePlaces) -> FileLock:
+def only_one_writer(places: StorePlaces) -> FileLock:
     """Lock a model's stores of a dataset: a second process waits, then finds them complete."""
     places.examples.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(places.examples.parent / ".lock")

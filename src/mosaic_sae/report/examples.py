@@ -12,7 +12,6 @@ import pandas as pd
 from mosaic_sae.errors import MosaicError
 from mosaic_sae.explain.cards import visible
 from mosaic_sae.explain.evidence import evidence_of, stores_of
-from mosaic_sae.explain.example import explain_example
 from mosaic_sae.explain.explanation import Explanation
 from mosaic_sae.probes.save import PREDICTIONS
 from mosaic_sae.report import names
@@ -42,6 +41,9 @@ def explained_examples(base: Path, folder: Path, point: Mapping[str, Any]) -> Ex
         folder: of the point.
         point: content of its ``point.json``.
     """
+    # Here, so that the app, which shows what is in this module's tables, need not load what reads stores.
+    from mosaic_sae.explain.example import explain_example
+
     try:
         stores_of(base, point, evidence_of(base, point))
     except MosaicError as error:  # results that were moved without their stores still give a report

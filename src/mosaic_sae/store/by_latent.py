@@ -139,11 +139,14 @@ def _scatter(store: LatentStore, cursor: np.ndarray, tokens_path: Path, values_p
         by_latent = sp.csr_array((order, indices, token_offsets), shape=(n_tokens, store.d_sae)).tocsc()
         counts = np.diff(by_latent.indptr)
         place = np.repeat(cursor - by_latent.indptr[:-1], counts) + np.arange(len(indices))
-        # Opened for each batch, so that no more than a batch's pages stay in memory.
-        tokens, values = (np.lib.format.open_memmap(path, "r+") for path in (tokens_path, values_path))
-        tokens[place] = by_latent.indices.astype(np.uint32) + np.uint32(first_token)
-        values[place] = found[by_latent.data]
+        _put(tokens_path, place, by_latent.indices.astype(np.uint32) + np.uint32(first_token))
+        _put(values_path, place, found[by_latent.data])
         cursor += counts
+
+
+def _put(path: Path, place: np.ndarray, values: np.ndarray) -> None:
+    # Mapped for one batch at a time, so that no more than its pages stay in memory.
+    np.lib.format.open_memmap(path, "r+")[place] = values
 
 
 def _batches(store: LatentStore) -> Iterator[tuple[int, int, np.ndarray, np.ndarray, np.ndarray]]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 
+from mosaic_sae.chat_endpoint import ChatEndpoint
 from mosaic_sae.config.behaviour import Judge
 from mosaic_sae.errors import ConfigError, ModelError
 from mosaic_sae.fingerprint import fingerprint
@@ -25,6 +22,7 @@ class JudgeClient:
 
         Raises:
             ConfigError: there is no prompt file, or it lacks {question} or {response}.
+            ModelError: the address is none, or the environment variable of the key is not set.
         """
         if not judge.prompt_file.is_file():
             raise ConfigError(f"ask.grade.prompt_file: there is no file {judge.prompt_file}.")
@@ -32,6 +30,7 @@ class JudgeClient:
         self._prompt = judge.prompt_file.read_text(encoding="utf-8")
         if missing := [name for name in ("question", "response") if f"{{{name}}}" not in self._prompt]:
             raise ConfigError(f"ask.grade.prompt_file: {judge.prompt_file} has no {{{missing[0]}}} to fill in.")
+        self._endpoint = ChatEndpoint(judge.base_url, judge.model, judge.key_variable, judge.timeout)
 
     def key(self, question: str, answers: Sequence[str], response: str) -> str:
         """Fingerprint of one request: model and whole prompt, whatever the address."""
@@ -43,7 +42,7 @@ class JudgeClient:
         Raises:
             ModelError: it cannot be reached, refuses, or gives no verdict.
         """
-        said = self._complete(self._filled(question, answers, response))
+        said = self._endpoint.ask(self._filled(question, answers, response))
         verdict = _VERDICT.match(said)
         if verdict is None:
             raise ModelError(
@@ -56,25 +55,3 @@ class JudgeClient:
         values = dict(zip(_FIELDS, (question, " / ".join(answers), response), strict=True))
         # In one pass, so that a brace in a response fills nothing.
         return re.sub("|".join(rf"\{{{name}\}}" for name in _FIELDS), lambda found: values[found[0][1:-1]], self._prompt)
-
-    def _complete(self, prompt: str) -> str:
-        judge = self._judge
-        url = f"{judge.base_url.rstrip('/')}/chat/completions"
-        body = {"model": judge.model, "temperature": 0, "messages": [{"role": "user", "content": prompt}]}
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(judge.key_variable):
-            headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(url, json.dumps(body).encode("utf-8"), headers)
-        try:
-            with urllib.request.urlopen(request, timeout=judge.timeout) as reply:
-                return str(json.load(reply)["choices"][0]["message"]["content"])
-        except urllib.error.HTTPError as error:
-            about = error.read(300).decode("utf-8", "replace")
-            hint = f" Put the key into the environment variable {judge.key_variable}." if error.code in (401, 403) else ""
-            raise ModelError(f"The judge at {url} answered {error.code}: {about}.{hint} Verdicts so far are kept.") from error
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"The judge at {url} cannot be reached: {error}. Check ask.grade.base_url. Verdicts so far are kept."
-            ) from error
-        except (KeyError, IndexError, TypeError) as error:
-            raise ModelError(f"The judge at {url} answered with something else than a chat completion. Check base_url.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from dash import Dash, Input, Output, State, dcc, html
@@ -81,13 +82,13 @@ def _live(library: Library, run: Run) -> list[Component]:
 
 
 def _counts(run: Run) -> list[tuple[str, str]]:
-    points = run.info.get("points") or {}
+    points, here = run.info.get("points") or {}, Path.cwd()
     return [
         (
             "Points",
             f"{names.whole(points.get('done'))} made, {names.whole(points.get('skipped'))} found from before, {len(run.failed):,} failed",
         ),
-        ("Folder", str(run.folder)),
+        ("Folder", str(run.folder.relative_to(here) if run.folder.is_relative_to(here) else run.folder)),
     ]
 
 
