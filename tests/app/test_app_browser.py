@@ -135,7 +135,7 @@ def test_every_page_is_quiet_accessible_and_fits(browser, serve, tmp_path, hosti
     address = serve(run.parent)
     store = add_latents(run).iloc[0]["store"]
     where = urlencode({"train": cells["train_domain"].iloc[0], "test": cells["test_domain"].iloc[1]})
-    for page in [*pages_of(run), f"/transfer?{where}", "/latents", "/latents?q=nothing+of+the+kind", f"/latent/{store}/2207"]:
+    for page in [*pages_of(run), f"/transfer?{where}", "/latents", "/latents?q=nothing+of+the+kind", f"/latent/{store}/2207", "/examples"]:
         look(browser, 1200, dark)
         browser.get(address + page)
         wait(browser, "return document.querySelector('#page h1') !== null")
@@ -225,6 +225,35 @@ def test_latents_are_searched_and_opened_and_the_address_says_it(browser, calm):
     assert_quiet(browser, address)
 
 
+def test_an_example_is_found_explained_and_decided_again(browser, serve, tmp_path):
+    from stored_point import make_point, make_run
+
+    stored = [make_point(tmp_path, "tree", "max", fingerprint="f" * 16), make_point(tmp_path)]
+    address = serve(make_run(stored).parent)
+    example = f"e<{stored[0].split.test[-1]}>"
+    look(browser)
+    browser.get(f"{address}/examples?show=right")
+    wait(browser, "return document.querySelectorAll('table.examples tbody tr').length > 3")
+    browser.find_element("css selector", "#search-field").send_keys("<b>", "\n")
+    wait(browser, "return location.search === '?show=right&q=%3Cb%3E'")
+    browser.get(f"{address}/examples?{urlencode({'id': example})}")
+    wait(browser, "return document.querySelector('#contributions table.parts .chip')")
+    assert serious_findings(browser) == []
+    click(browser, "#contributions table.parts .chip")
+    wait(browser, "return document.querySelector('#without table')")
+    assert "switched off" in browser.find_element("css selector", "#without").text
+    for width in WIDTHS:
+        look(browser, width, dark=True)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert serious_findings(browser) == []
+    browser.back()
+    wait(browser, "return !document.querySelector('#without table')")
+    browser.get(f"{address}/examples?{urlencode({'id': example, 'point': 'f' * 16})}")
+    wait(browser, "return document.querySelectorAll('#path li').length > 1")
+    assert serious_findings(browser) == []
+    assert_quiet(browser, address)
+
+
 def test_filter_search_sort_and_open_a_point(browser, calm):
     run, address = calm
     look(browser)
@@ -307,7 +336,7 @@ def test_the_keyboard_is_enough(browser, calm):
 def test_an_empty_folder_is_words(browser, serve, tmp_path):
     (tmp_path / "none").mkdir()
     address = serve(tmp_path / "none")
-    for page in ("/", "/compare", "/latents", f"/latent/{'0' * 16}/1", "/study", "/transfer", "/run"):
+    for page in ("/", "/compare", "/latents", f"/latent/{'0' * 16}/1", "/examples", "/study", "/transfer", "/run"):
         browser.get(address + page)
         assert wait(browser, "return document.querySelector('#page h1')?.innerText") == "No runs yet"
         assert serious_findings(browser) == []

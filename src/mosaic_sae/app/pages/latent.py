@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
@@ -12,7 +13,7 @@ from mosaic_sae.app.card_parts import name_line, share_bars, texts, token_chips,
 from mosaic_sae.app.components import HIDDEN, empty_state, go, labelled, latent_address, note, panel, pill, point_link, said, table
 from mosaic_sae.app.data import Library, Run
 from mosaic_sae.app.page import Address, Page
-from mosaic_sae.app.run_states import asked_run
+from mosaic_sae.app.run_states import asked_run, results_of
 from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import Card, Histogram, Neighbour, Window, visible
 from mosaic_sae.report import names, tables
@@ -37,7 +38,7 @@ def layout(library: Library, address: Address) -> Component:
         title = f"Latent {latent} has no saved card"
         text = "The latents that points list have one; those of others are made from the stores, which are not there:"
         return html.Div([empty_state(title, text, visible(str(error))), _back(run, store)])
-    labels = _labels(library, run, store, cards)
+    labels = library.labels(run, store)
     return html.Div([
         _head(run, cards, latent, card),
         *([_tokens(card), _how_often(card), _texts(card)] if card["examples"] else [note("It fires nowhere in these texts.")]),
@@ -122,21 +123,13 @@ def _texts(card: Card) -> Component:
     return panel("Texts it fires on", html.P(lead, className="muted"), html.Div([left, right], className="columns"), id="texts")
 
 
-def _labels(library: Library, run: Run, store: str, cards: Mapping[str, Any]) -> dict[int, str]:
-    """Names, or else automatic labels, of the latents of a store."""
-    frame = library.latents(run)
-    part = frame[frame["store"] == store] if frame is not None else None
-    labels = {} if part is None else dict(zip(part["latent"], part["label"], strict=True))
-    labels |= {int(latent): card["label"] for latent, card in cards["latents"].items()}
-    return labels | {latent: name["text"] for latent, name in library.names(run.base, cards["sae"]).items()}
-
-
 def _uses(library: Library, run: Run, store: str, latent: int) -> Component:
     uses = library.uses(run, store, latent)
     if not uses:
         return panel("Points that use it", html.P("No point of this run lists it: none needs it, or none needs it much."))
-    results = library.results(run)
-    known = {} if results is None else {row["fingerprint"]: row for row in tables.records(results)}
+    results = results_of(library, run)
+    problem = None if isinstance(results, pd.DataFrame) else results
+    known = {row["fingerprint"]: row for row in tables.records(results)} if isinstance(results, pd.DataFrame) else {}
     rows = []
     for use in uses[:_MOST_USES]:
         mark: list[Any] = [" ", pill("★ CV choice", "accent")] if use["chosen"] else []
@@ -152,7 +145,7 @@ def _uses(library: Library, run: Run, store: str, latent: int) -> Component:
     head = [("Point", False), ("Classifier", False), ("Pooling", False), ("Speaks for", False), ("Weight", True), ("Rank for it", True)]
     shown = f"The first {_MOST_USES} of {len(uses):,}: " if len(uses) > _MOST_USES else ""
     caption = f"{shown}CV-chosen ones first. Logistic: weight of the scaled value; tree: share of its gain."
-    return panel("Points that use it", table(caption, head, rows), id="uses")
+    return panel("Points that use it", problem, table(caption, head, rows), id="uses")
 
 
 def _nearest(card: Card, labels: Mapping[int, str], run: Run, store: str) -> Component:
