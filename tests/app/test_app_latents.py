@@ -150,3 +150,19 @@ def test_a_card_that_was_not_saved_is_made_from_the_stores(tmp_path):
     assert "xx" in text_of(page)
     shutil.rmtree(tmp_path / "stores")
     assert "is not there" in text_of(route(Library([run.parent]), f"/latent/{LATENTS}/3", ""))
+
+
+def test_kept_by_the_language_in_which_it_fires_most(tmp_path):
+    run = make_run_folder(tmp_path, 40)
+    frame = add_latents(run)
+    store = frame.iloc[0]["store"]
+    # Even latents fire in more of the German examples, odd ones in more of the Japanese.
+    shares = [[{"name": "de", "share": 0.2}, {"name": "ja", "share": 0.1 if latent % 2 == 0 else 0.4}] for latent in frame["latent"]]
+    frame.assign(by_language=shares).to_parquet(run / "latents.parquet")
+    library = Library([tmp_path])
+    of_store = frame[frame["store"] == store]
+    for language, odd in (("de", 0), ("ja", 1)):
+        page = route(library, "/latents", f"?store={store}&language={language}")
+        assert set(listed(page)) == {latent for latent in of_store["latent"] if latent % 2 == odd}
+    assert "Most often in" in text_of(page)
+    assert len(listed(route(library, "/latents", f"?store={store}&language=xx"))) == 0

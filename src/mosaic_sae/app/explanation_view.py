@@ -138,7 +138,7 @@ def _contributions(
         *[("Latent", False), ("Value", True), ("", False), ("Adds", True), ("What it fires on", False)],
         *[(f"P({visible(found.about, 20)}) without it", True), ("Switch", False)],
     ]
-    caption = f"+ speaks for {visible(found.about, 60)}, − against it; all contributions and the {start.lower()} are the {unit}"
+    caption = f"+ speaks for {visible(found.about, 60)}, − against it; all contributions and the {start.lower()} sum to the {unit}"
     silent = html.P("No latent that the classifier uses fires here; the bias alone decides.") if not found.latents else None
     return panel("What adds to the decision", silent, table(caption, head, rows, "parts"), id="contributions")
 
@@ -157,7 +157,7 @@ def _row(
     is_off = part.latent in off
     rest = [latent for latent in off if latent != part.latent] if is_off else [*off, part.latent]
     text = "✕ switched off" if is_off else "switch off"
-    action = f"Latent {part.latent}: {'switch on again' if is_off else 'switch off'}"
+    action = f"{text}: latent {part.latent}"
     href = address.link(off=",".join(map(str, rest)) or None)
     return [
         go(f"{part.latent}", latent_address(store, part.latent, run_id), label=f"Latent {part.latent}"),
