@@ -29,8 +29,8 @@ def serve():
 
     servers = []
 
-    def start(folder):
-        server = make_server("127.0.0.1", 0, create_app([folder]).server, threaded=True)
+    def start(folder, live=None):
+        server = make_server("127.0.0.1", 0, create_app([folder], live).server, threaded=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}"
@@ -251,6 +251,37 @@ def test_an_example_is_found_explained_and_decided_again(browser, serve, tmp_pat
     browser.get(f"{address}/examples?{urlencode({'id': example, 'point': 'f' * 16})}")
     wait(browser, "return document.querySelectorAll('#path li').length > 1")
     assert serious_findings(browser) == []
+    assert_quiet(browser, address)
+
+
+def test_a_text_is_typed_and_decided_on_once_the_model_is_there(browser, serve, tmp_path):
+    from selenium.webdriver.common.keys import Keys
+    from test_app_live import Decides
+
+    from mosaic_sae.app.live import LivePoints
+    from stored_point import make_point, make_run
+
+    stored, go_on = make_point(tmp_path), threading.Event()
+    address = serve(make_run([stored]).parent, LivePoints(lambda *_: go_on.wait(60) and Decides(stored)))
+    look(browser)
+    browser.get(f"{address}/live")
+    wait(browser, "return document.querySelector('#live-slot progress')")
+    assert serious_findings(browser) == []
+    browser.find_element("css selector", "#live-text").send_keys("two lines", Keys.ENTER, "<b>שלום</b>")
+    go_on.set()
+    wait(browser, "return document.querySelector('#live-slot').innerText.includes('Type a text')")
+    assert browser.execute_script("return document.querySelector('#live-text').value") == "two lines\n<b>שלום</b>"
+    click(browser, "button[data-ask]")
+    wait(browser, "return document.querySelector('#explanation h2')?.innerText === 'Decision'")
+    assert "text=two+lines%0A%3Cb%3E" in browser.execute_script("return location.search")
+    assert serious_findings(browser) == []
+    click(browser, "#contributions table.parts .chip")
+    wait(browser, "return document.querySelector('#without table') && location.search.includes('off=')")
+    browser.find_element("css selector", "#live-text").send_keys(" more", Keys.CONTROL, Keys.ENTER)
+    wait(browser, "return location.search.includes('more') && !location.search.includes('off=')")
+    for width in WIDTHS:
+        look(browser, width)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert_quiet(browser, address)
 
 

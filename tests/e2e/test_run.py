@@ -18,6 +18,7 @@ from mosaic_sae.explain.evidence import read_evidence, store_paths
 from mosaic_sae.explain.example import explain_example
 from mosaic_sae.explain.names import read_names
 from mosaic_sae.pipeline.ask_names import jobs_of, name_latents, total_cost
+from mosaic_sae.pipeline.live import LivePoint
 from mosaic_sae.pipeline.plan import make_plan
 from mosaic_sae.pipeline.run import run
 from mosaic_sae.probes.save import load_coefficients
@@ -294,3 +295,31 @@ def test_row_order_changes_no_split_and_no_score(write_config, tmp_path: Path, g
     assert straight.keys() == shuffled.keys()
     for key, values in straight.items():
         assert shuffled[key] == pytest.approx(values, abs=1e-9), key
+
+
+def test_a_finished_point_decides_on_typed_texts_as_it_did_in_the_run(loaded: Loaded) -> None:
+    folder = run(loaded).run_folder
+    results = table(folder)
+    texts = pd.read_parquet(next((folder.parent.parent / "stores").rglob("examples-*.parquet"))).set_index("id")["text"]
+    probes = results[results["representation"] == "sae"]
+    for path in [*probes[probes["chosen"]]["path"], probes[probes["binarise"].notna()]["path"].iloc[0]]:
+        point = folder.parent / path
+        live = LivePoint(folder, point)
+        predictions = pd.read_parquet(point / "predictions.parquet")
+        for row in predictions.iloc[:: max(1, len(predictions) // 4)].to_dict("records"):
+            found = live.explain(texts[row["id"]])
+            stored = explain_example(folder.parent, point, row["id"])
+            for name, probability in found.probabilities.items():
+                assert probability == pytest.approx(row[f"p_{name}"], abs=1e-4)
+            assert [token.piece for token in found.tokens] == [token.piece for token in stored.tokens]
+            assert {part.latent for part in found.latents} == {part.latent for part in stored.latents}
+    with pytest.raises(MosaicError, match="no text to decide on"):
+        live.explain(" \n")
+    with pytest.raises(MosaicError, match="not on the latents"):
+        LivePoint(folder, folder.parent / results[results["representation"] == "tfidf"]["path"].iloc[0])
+    point_file = point / "point.json"
+    content = json.loads(point_file.read_text())
+    content["provenance"]["sae"]["fingerprint"] = "0" * 16
+    point_file.write_text(json.dumps(content))
+    with pytest.raises(MosaicError, match="The sae read now differs"):
+        LivePoint(folder, point)

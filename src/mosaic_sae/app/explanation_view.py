@@ -41,7 +41,7 @@ def explanation_panels(
     image = html.Img(src=picture, alt="The example's picture", className="example-picture") if picture else None
     return [
         panel(
-            f"Example {visible(found.id, 60)}",
+            f"Example {visible(found.id, 60)}" if found.id else "Decision",
             html.P(_headline(found)),
             html.Div([about], className="choices") if len(found.classes) > 2 else None,
             image,
@@ -61,6 +61,8 @@ def switched_off(address: Address, d_sae: int) -> list[int]:
 
 
 def _headline(found: Explanation) -> list[Any]:
+    if not found.label:  # a text that was typed
+        return ["Predicted ", html.Strong(said(found.predicted, 60)), f" with probability {found.probabilities[found.predicted]:.3f}."]
     right = ["right"] if found.predicted == found.label else ["wrong: it is ", html.Strong(said(found.label, 60))]
     learned = "" if found.in_test else " It is no test example: the classifier may have learned from it."
     chance = f" with probability {found.probabilities[found.predicted]:.3f}, which is "

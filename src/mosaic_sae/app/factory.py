@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import flask
@@ -11,8 +12,10 @@ from dash.development.base_component import Component
 from mosaic_sae.app import evidence_view
 from mosaic_sae.app.components import empty_state, go
 from mosaic_sae.app.data import Library
-from mosaic_sae.app.page import Address
+from mosaic_sae.app.live import LivePoints
+from mosaic_sae.app.page import Address, Page
 from mosaic_sae.app.pages import PAGES
+from mosaic_sae.app.pages.live import live_page
 from mosaic_sae.app.shell import BAR_ID, PAGE_ID, TITLED_ID, URL_ID, bar, shell
 from mosaic_sae.explain.cards import VIEW_CSS, visible
 from mosaic_sae.report.write import TEMPLATES
@@ -37,16 +40,18 @@ _POLICY = "; ".join([
 ])
 
 
-def create_app(folders: list[Path]) -> Dash:
+def create_app(folders: list[Path], live: LivePoints | None = None) -> Dash:
     """Make the app over finished and running runs.
 
     Args:
         folders: folders of results (``base_classify_dir``), or single run folders; only what lies in them is served.
+        live: decides on typed texts; None = there is no such page.
 
     Returns:
         A Dash app; ``app.run(host="127.0.0.1", port=8050)`` serves it, ``app.server`` is its WSGI application.
     """
     library = Library(folders)
+    pages = (*PAGES, live_page(live)) if live else PAGES
     app = Dash(
         "mosaic_sae",
         title="MOSAIC",
@@ -65,7 +70,7 @@ def create_app(folders: list[Path]) -> Dash:
     @app.callback(Output(PAGE_ID, "children"), Output(BAR_ID, "children"), Input(URL_ID, "pathname"), Input(URL_ID, "search"))
     def show(pathname: str | None, search: str | None) -> tuple[Component, list[Component]]:
         address = Address.read(pathname or "/", search or "")
-        return route(library, pathname or "/", search or ""), bar(PAGES, address, library.runs(), library.run(address.run_id))
+        return route(library, pathname or "/", search or "", pages), bar(pages, address, library.runs(), library.run(address.run_id))
 
     app.clientside_callback(
         """function(children) {
@@ -79,7 +84,7 @@ def create_app(folders: list[Path]) -> Dash:
         Output(TITLED_ID, "children"),
         Input(PAGE_ID, "children"),
     )
-    for page in PAGES:
+    for page in pages:
         if page.register is not None:
             page.register(app, library)
     evidence_view.register(app, library)
@@ -88,10 +93,10 @@ def create_app(folders: list[Path]) -> Dash:
     return app
 
 
-def route(library: Library, pathname: str, search: str) -> Component:
+def route(library: Library, pathname: str, search: str, pages: Sequence[Page] = PAGES) -> Component:
     """Return the page of an address."""
     address = Address.read(pathname, search)
-    for page in PAGES:
+    for page in pages:
         if page.name == address.page and page.n_parts == len(address.rest):
             return page.layout(library, address)
     return html.Div([

@@ -17,6 +17,7 @@ EXAMPLES = (
     ("mosaic app", "all runs in ./output/classifications"),
     ("mosaic app default", "one run"),
     ("mosaic app default mine --port 8051", "two runs, another port"),
+    ("mosaic app default --live", "and type texts that its points decide on"),
     ("mosaic app --config conf.yaml", "the results folder that a config names"),
 )
 
@@ -29,10 +30,11 @@ def command(
     results: Results = DEFAULT_RESULTS,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port to listen on.", min=1, max=65535)] = 8050,
+    live: Annotated[bool, typer.Option("--live", help="A page to type texts that a point decides on; loads its model.")] = False,
 ) -> None:
     """Open the app on finished runs in the browser.
 
-    It shows the scores of all points and what each classifier looks at. It reads results only; it loads no model. Ctrl-C stops it.
+    It shows the scores of all points and what each classifier looks at. It reads results; only --live loads a model. Ctrl-C stops it.
     """
     from mosaic_sae.cli.places import find_run, run_folders
     from mosaic_sae.errors import MosaicError
@@ -47,8 +49,9 @@ def command(
     _require_free(host, port)
 
     from mosaic_sae.app.factory import create_app
+    from mosaic_sae.app.live import LivePoints
 
-    app = create_app(folders)
+    app = create_app(folders, LivePoints() if live else None)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else one line for every request
     logger.info("The app runs on http://%s:%d (Ctrl-C stops it)", host, port)
     app.run(host=host, port=port, debug=False)

@@ -19,7 +19,7 @@ from mosaic_sae.explain.evidence import read_evidence, stores_of
 from mosaic_sae.explain.explanation import Explanation, LatentPart, Step, Token, named
 from mosaic_sae.explain.names import read_names, with_names
 from mosaic_sae.explain.questions import answers, question
-from mosaic_sae.explain.rows import read_example
+from mosaic_sae.explain.rows import ExampleRow, read_example
 from mosaic_sae.features.binarise import binarise
 from mosaic_sae.features.pooling import pool
 from mosaic_sae.features.shares import token_shares
@@ -58,7 +58,38 @@ def explain_example(base: Path, folder: Path, example: str | int, about: str | N
     tokens = _token_store(stores.tokens)
     if latents.n_rows != tokens.n_rows:
         raise StoreError(f"{stores.latents} has {latents.n_rows} rows, {stores.tokens} {tokens.n_rows}; they must be the same rows.")
-    row = latents.row(found.row)
+    pieces = tokens.pieces(found.row)
+    in_test = _is_in_test(folder, found.id)
+    return explain_row(point, probe, latents.row(found.row), pieces, found, evidence, about, most, in_test)
+
+
+def explain_row(
+    point: Mapping[str, Any],
+    probe: LinearDecision | TreeDecision,
+    row: TokenLatents,
+    pieces: list[str],
+    found: ExampleRow,
+    evidence: Mapping[str, Any] | None,
+    about: str | None = None,
+    most: int = MOST_LATENTS,
+    in_test: bool = False,
+) -> Explanation:
+    """Explain one decision on latents that are at hand.
+
+    Args:
+        point: content of ``point.json``.
+        probe: its probe.
+        row: token-level latents of one example.
+        pieces: all tokens that the model read of it.
+        found: what is known of the example.
+        evidence: saved cards, for words.
+        about: class whose decision is explained; None = the predicted one.
+        most: most latents listed.
+        in_test: whether it is a test example of the point.
+
+    Raises:
+        ProbeError: no such class.
+    """
     key = point["key"]
     features = _features(row, key)
     probabilities = probe.probabilities(features)
@@ -87,7 +118,7 @@ def explain_example(base: Path, folder: Path, example: str | int, about: str | N
         text=found.text,
         label=found.label,
         language=found.language,
-        in_test=_is_in_test(folder, found.id),
+        in_test=in_test,
         kind=key["classifier"],
         classes=probe.classes,
         probabilities=named(probe.classes, probabilities),
@@ -107,7 +138,7 @@ def explain_example(base: Path, folder: Path, example: str | int, about: str | N
             for latent, contribution in zip(asked[:most].tolist(), contributions[:most], strict=True)
         ],
         others={"n": len(asked[most:]), "contribution": float(contributions[most:].sum())},
-        tokens=_tokens(tokens.pieces(found.row), row, parts, places),
+        tokens=_tokens(pieces, row, parts, places),
         path=path,
         _probe=probe,
         _features=features,

@@ -19,7 +19,8 @@
     // What was typed into a search field goes into the address; the list starts again at its first page.
     function search(field) {
         const query = new URLSearchParams(window.location.search);
-        const key = field.closest('[data-search]').dataset.search;
+        const box = field.closest('[data-search]');
+        const key = box.dataset.search;
         if (field.value.trim() === (query.get(key) || '')) {
             return;
         }
@@ -27,11 +28,11 @@
         if (!field.value.trim()) {
             query.delete(key);
         }
-        query.delete('page');
+        (box.dataset.clears || 'page').split(',').forEach(function (name) { query.delete(name); });
         const page = document.getElementById('page');
         const observer = new MutationObserver(function () {
             observer.disconnect();
-            const again = page.querySelector('[data-search] input');
+            const again = page.querySelector('[data-search] input, [data-search] textarea');
             if (again) {
                 again.focus({ preventScroll: true });
             }
@@ -55,6 +56,10 @@
     document.addEventListener('click', function (event) {
         const menu = event.target.closest('details.menu');
         const link = event.target.closest('a[data-go]');
+        const ask = event.target.closest('button[data-ask]');
+        if (ask) {
+            search(ask.closest('[data-search]').querySelector('input, textarea'));
+        }
         if (!link) {
             closeMenus(menu);
             return;
@@ -80,7 +85,9 @@
     }, true);
 
     document.addEventListener('keydown', function (event) {
-        if (event.key === 'Enter' && event.target.closest && event.target.closest('[data-search]')) {
+        // In a text of several lines Enter begins the next one.
+        const asks = event.key === 'Enter' && event.target.matches && event.target.matches('[data-search] input, [data-search] textarea');
+        if (asks && (event.target.tagName === 'INPUT' || event.ctrlKey || event.metaKey)) {
             search(event.target);
         }
         const menu = event.key === 'Escape' && event.target.closest ? event.target.closest('details.menu[open]') : null;
