@@ -38,7 +38,7 @@ LANGUAGES = {
     "pt": ("pt_BR", "pt"),
     "zh": ("zh_CN", "zh"),
 }
-MIN_LANGUAGES = 4  # that a package is translated into, besides English; Danish and Italian alone have nearly all packages
+MIN_LANGUAGES = 8  # that a package is translated into, besides English, so that most pairs of languages share most items
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,11 @@ from typer.main import get_command
 
 from mosaic_sae.cli import main as command_line
 from mosaic_sae.config import describe as schema
+from mosaic_sae.config.behaviour import Behaviour
 from mosaic_sae.config.poolings import ALLOWED
 from mosaic_sae.config.sae_recipe import SaeRecipe
 from mosaic_sae.config.schema import Experiment
+from mosaic_sae.config.translation import TranslationJob
 
 DOCS = Path(__file__).parent.parent / "docs"
 _NOTE = "<!-- Made by recipes/make_docs.py; change the source, not this page. -->"
@@ -33,6 +35,12 @@ def config_page() -> str:
     """Return docs/config.md."""
     parts = [_CONFIG_HEAD]
     sections = [*_blocks(Experiment, ""), ("The recipe of an SAE (mosaic sae train)", SaeRecipe)]
+    sections += [("The questions for a model (mosaic behaviour)", Behaviour), *list(_blocks(Behaviour, "behaviour: "))[1:]]
+    (_, job), *parts_of_job = _blocks(TranslationJob, "")
+    sections.append(("A translation job (mosaic translate)", job))
+    for title, block in parts_of_job:
+        kind = block.model_fields.get("kind")
+        sections.append((f"{title} of a translation job{f', kind {schema.describe(kind.annotation)}' if kind else ''}", block))
     for title, model in sections:
         parts.append(f"\n## {title or 'Top level'}\n\n{_prose(model.__doc__ or '')}\n")
         parts.append("| key | type | default | meaning |\n|---|---|---|---|")
@@ -45,13 +53,19 @@ def _blocks(model: type[BaseModel], title: str) -> Iterator[tuple[str, type[Base
     for name, field in model.model_fields.items():
         kind = schema.field_type(field)
         item = schema.item_of(kind)
-        for block in schema.blocks(item if item else kind):
-            yield from _blocks(block, f"{title}{'.' if title else ''}{name}{'[]' if item else ''}")
+        found = schema.blocks(item if item else kind)
+        for block in found:
+            # Blocks that stand for each other are told apart by their kind.
+            which = f" ({schema.words(schema.field_type(block.model_fields['kind']))[0]})" if len(found) > 1 else ""
+            dot = "." if title and not title.endswith(" ") else ""
+            yield from _blocks(block, f"{title}{dot}{name}{'[]' if item else ''}{which}")
 
 
 def _row(name: str, field: FieldInfo) -> str:
     kind = schema.field_type(field)
-    default = "**required**" if field.is_required() else f"`{schema.show(field.get_default(call_default_factory=True))}`"
+    default = (
+        "**required**" if field.is_required() else f"`{schema.show(field.get_default(call_default_factory=True))}`".replace("\n", "\\n")
+    )
     item = schema.item_of(kind)
     if schema.blocks(item if item else kind):
         what = f"{'a list of blocks' if item else 'a block'}, see below"
@@ -59,7 +73,8 @@ def _row(name: str, field: FieldInfo) -> str:
     else:
         what = schema.describe(kind).replace(ALLOWED, "a pooling")
     cells = [f"`{name}`", what, default, _prose(field.description or "")]
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    shown = [cell.replace("|", "\\|").replace("\n", "\\n") for cell in cells]
+    return f"| {' | '.join(shown)} |"
 
 
 def _prose(docstring: str) -> str:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "src/mosaic_sae"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 # A package may import from those before it, and from itself.
 ORDER = ["base", "sources", "models", "sae", "store", "features", "probes", "transfer", "explain", "report", "pipeline", "app", "cli"]
-BASE = {"errors", "config", "registry", "fingerprint", "fsio", "log"}
+BASE = {"errors", "config", "registry", "fingerprint", "fsio", "log", "chat_endpoint"}
 HOMES = {
     "dash": {"app"},
     "dash_ag_grid": {"app"},

@@ -18,6 +18,7 @@ def configure(verbose: bool = False) -> None:
     if not any(getattr(handler, "mosaic_console", False) for handler in logger.handlers):
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.addFilter(lambda record: not getattr(record, "is_redrawn", False))
         handler.mosaic_console = True  # type: ignore[attr-defined]
         logger.addHandler(handler)
 
@@ -39,15 +40,15 @@ def log_file(path: Path) -> Iterator[None]:
 class Progress:
     """Count work done; say how much, how fast and how long still, at most once per ``every`` seconds.
 
-    On a terminal the line is redrawn; elsewhere each report is a log line.
+    On a terminal the line is redrawn there, and logged for files alone; elsewhere each report is a log line.
     """
 
     def __init__(self, label: str, total: int, unit: str = "rows", every: float = 10.0) -> None:
         self.label, self.total, self.unit = label, total, unit
         self.done = 0
         self._terminal = sys.stderr.isatty()
-        self._every = 0.2 if self._terminal else every
-        self._start = self._last = time.monotonic()
+        self._every, self._every_log = 0.2 if self._terminal else every, every
+        self._start = self._last = self._last_logged = time.monotonic()
 
     def __enter__(self) -> Progress:
         return self
@@ -67,8 +68,9 @@ class Progress:
         if self._terminal:
             sys.stderr.write(f"\r\x1b[2K{line}")
             sys.stderr.flush()
-        else:
-            logger.info(line)
+        if now - self._last_logged >= self._every_log or self.done >= self.total:
+            self._last_logged = now
+            logger.info(line, extra={"is_redrawn": self._terminal})
 
     def _line(self, seconds: float, note: str) -> str:
         rate = self.done / seconds if seconds > 0 else 0.0

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mosaic_sae import fsio
+from mosaic_sae.explain.counts import token_label
+from mosaic_sae.explain.evidence import VERSION
 from mosaic_sae.fingerprint import fingerprint
 from mosaic_sae.report.tables import COLUMNS, mark_chosen, reference_probe
 
@@ -74,14 +76,18 @@ def make_run_folder(tmp: Path, n_points: int = 60, hostile: bool = False, name: 
     for row in frame.to_dict("records"):
         if n_points <= 200 or row["chosen"] or rng.random() < 0.01:
             classes = next(classes for dataset, classes, _ in datasets if dataset == row["dataset"])
-            fsio.write_json(tmp / row["path"] / "point.json", _point(row, classes, rng))
+            point = _point(row, classes, rng)
+            fsio.write_json(tmp / row["path"] / "point.json", point)
+            if row["chosen"]:
+                _predictions(point, rng).to_parquet(tmp / row["path"] / "predictions.parquet")
     for dataset, classes, _ in datasets:
         fsio.write_json(tmp / "evidence" / f"{fingerprint(dataset)}.json", _evidence(dataset, classes, hostile, rng))
     run.mkdir(parents=True)
     if status == "done":
         frame.to_parquet(run / "results.parquet")
     fsio.write_json(run / "run.json", _run(name, status, datasets, n_points, hostile))
-    fsio.write_text(run / "config.yaml", "name: example\n")
+    fsio.write_text(run / "config.yaml", f"name: example\n# {SCRIPT}\n" if hostile else "name: example\n")
+    fsio.write_text(run / "log.txt", "".join(_log(HOSTILE[0] if hostile else "safety_prompts")))
     return run
 
 
@@ -238,6 +244,78 @@ def _point(row, classes, rng):
     }
 
 
+def _predictions(point, rng):
+    """Test rows that give the point's confusion matrix."""
+    classes = point["classes"]
+    pairs = [(i, j) for i in range(2) for j in range(2) for _ in range(point["test"]["confusion"][i][j])]
+    second = np.clip([0.5 + (j - 0.5) * rng.uniform(0.05, 0.99) for _, j in pairs], 0, 1)
+    return pd.DataFrame({
+        "id": [f"row-{number}" for number in range(len(pairs))],
+        "unit": [f"unit-{number}" for number in range(len(pairs))],
+        "label": [classes[i] for i, _ in pairs],
+        "predicted": [classes[j] for _, j in pairs],
+        f"p_{classes[0]}": 1 - second,
+        f"p_{classes[1]}": second,
+    })
+
+
+def _log(dataset):
+    for done in (200, 803):
+        yield f"2026-11-24 09:12:03,345 INFO Extracting {dataset}: {done:,}/1,800 texts ({done // 18} %), 76.8 texts/s, 13 s left\n"
+    yield "2026-11-24 09:13:31,841 INFO explained variance 0.856\n"
+
+
+def add_transfer(run: Path, hostile: bool = False) -> pd.DataFrame:
+    """Write ``transfer.parquet`` and ``latent_shift.parquet`` into a run's folder; return the former."""
+    rng = np.random.default_rng(3)
+    frame = pd.read_parquet(run / "results.parquet")
+    point = frame[(frame["representation"] == "sae") & (frame["classifier"] == "logistic") & frame["chosen"]].iloc[0]
+    domains = HOSTILE[:4] if hostile else ["de", "en", "ja", "sw"]
+    dataset, by = str(point["dataset"]), {"family": "language", "by": "language"}
+    cells = []
+    for method in [("sae", "logistic"), ("sae", "tree"), ("dense_mean", "logistic"), ("tfidf", "logistic"), ("random_sae", "logistic")]:
+        where = {"model": None if method[0] == "tfidf" else MODEL, "sae": SAE if "sae" in method[0] else None}
+        variants = [("chosen", share, 13.0) for share in (1.0, 0.5)] + [("layer", 1.0, layer) for layer in (9.0, 13.0)]
+        for selection, share, layer in variants if method[0] == "sae" else variants[:2]:
+            for train in domains[:3]:  # nothing was trained on the last
+                for test in domains:
+                    score = float(np.clip(rng.normal(0.7 if train == test else 0.45, 0.05), 0, 1))
+                    gap = 0.0 if train == test else score - 0.7
+                    gaps = [gap, gap - 0.06, gap + 0.06] if test in domains[:3] else [np.nan] * 3
+                    row = {"dataset": dataset, **by, "selection": selection, "split": f"language {train}", **where, "layer": layer}
+                    row |= {"representation": method[0], "classifier": method[1], "pooling": "max", "binarise": np.nan}
+                    row |= {"n_train": int(1000 * share), "cv_macro_f1": 0.7, "path": point["path"], "train_domain": train, "share": share}
+                    row |= {
+                        "test_domain": test,
+                        "n_test": 300,
+                        "macro_f1": score,
+                        "macro_f1_low": score - 0.05,
+                        "macro_f1_high": score + 0.05,
+                    }
+                    cells.append(row | dict(zip(["gap", "gap_low", "gap_high"], gaps, strict=True)))
+    shifts = []
+    for train in domains[:3]:
+        for label in TEXTS if not hostile else HOSTILE[:2]:
+            for latent, kind in zip(_latents()[:3], ["shared", "partly shared", "specific"], strict=True):
+                for domain in domains:
+                    row = {"dataset": dataset, **by, "model": MODEL, "layer": 13.0, "sae": SAE, "pooling": "max", "binarise": np.nan}
+                    row |= {"path": point["path"], "train_domain": train, "label": label, "latent": latent, "weight": 0.5, "kind": kind}
+                    row |= {
+                        "domain": domain,
+                        "n": 300,
+                        "density": 0.1,
+                        "density_class": 0.25,
+                        "density_rest": 0.05,
+                        "marks_class": kind == "shared",
+                    }
+                    row |= {"weight_here": 0.4, "strongest_text": HOSTILE[1] if hostile else f"a text in {domain}"}
+                    shifts.append(row)
+    cells = pd.DataFrame(cells)
+    cells.to_parquet(run / "transfer.parquet")
+    pd.DataFrame(shifts).to_parquet(run / "latent_shift.parquet")
+    return cells
+
+
 def _settings(row):
     chosen = json.loads(row["hyperparameters"])
     name = "C" if "C" in chosen else "max_depth"
@@ -261,17 +339,48 @@ def _evidence(dataset, classes, hostile, rng):
             if at + 1 < len(parts):
                 acts[at + 1] = round(acts[at] / 3, 2)
             row_id = HOSTILE[1] if hostile else f"{dataset}-{latent}-{place}"
-            shown.append({"id": row_id, "label": label, "value": acts[at], "pieces": parts, "acts": acts, "at": at, "cut": [False, False]})
+            shown.append({
+                "id": row_id,
+                "label": label,
+                "language": None,
+                "value": acts[at],
+                "pieces": parts,
+                "acts": acts,
+                "at": at,
+                "cut": [False, False],
+            })
         high = float(rng.uniform(0.2, 0.6))
+        by_class = dict(zip(classes, [0.02, high] if latent % 2 else [high, 0.01], strict=True))
         cards[str(latent)] = {
+            "latent": latent,
+            "label": token_label(pieces),
+            "n_tokens": 212,
+            "n_examples": 147,
             "density_tokens": 0.0123,
             "density_examples": 0.081,
-            "by_class": dict(zip(classes, [0.02, high] if latent % 2 else [high, 0.01], strict=True)),
+            "by_class": by_class,
+            "by_language": {},
             "max": 24.0,
+            "histogram": {"max": 24.0, "counts": [120, 40, 20, 10, 8, 5, 3, 2, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1]},
             "top_tokens": [{"piece": piece, "count": 90 - 12 * place, "mean": 9.5 - place} for place, piece in enumerate(pieces)],
-            "examples": shown,
+            "examples": shown[:3],
+            "random_examples": [{**shown[3], "quantile": [0.25, 0.5]}],
+            "nearest": {
+                "decoder": [{"latent": 77, "similarity": 0.41}],
+                "co_activation": [{"latent": 2207, "similarity": 0.18}],
+            },
         }
-    return {"sae": SAE, "dataset": dataset, "store": fingerprint(dataset), "latents": cards}
+    paths = {name: f"../activations/{name}" for name in ("latents", "tokens", "examples")}
+    return {
+        "version": VERSION,
+        "sae": SAE,
+        "dataset": dataset,
+        "store": fingerprint(dataset),
+        "d_sae": 4608,
+        "rows": 1814,
+        "paths": paths,
+        "latents": cards,
+    }
 
 
 def _run(name, status, datasets, n_points, hostile):

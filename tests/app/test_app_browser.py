@@ -4,15 +4,18 @@ import json
 import shutil
 import threading
 import time
+from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
-from run_folders import make_run_folder
+from run_folders import add_transfer, make_run_folder
 
 pytestmark = pytest.mark.browser
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 DRIVER = shutil.which("chromedriver")
 FLAGS = ["headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-sync"]
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
 WIDTHS = (400, 1200, 2000)
 ROWS = "return document.querySelectorAll('.points-grid .ag-center-cols-container .ag-row').length"
 
@@ -99,24 +102,101 @@ def points(run, **where):
     return frame["fingerprint"].tolist()
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("hostile", [False, True])
-def test_every_page_at_every_size_is_quiet_and_fits(browser, serve, tmp_path, dark, hostile):
+def pages_of(run):
+    """Every page in some states."""
+    tree, logistic = (points(run, representation="sae", classifier=name, chosen=True)[0] for name in ("tree", "logistic"))
+    some = ",".join(points(run, chosen=True, split="random")[:4])
+    return [
+        *("/", "/?run=none", "/nothing/here", "/point/0000000000000000"),
+        *(f"/point/{logistic}", f"/point/{tree}?node=8"),
+        *("/compare", f"/compare?points={some}", "/study", "/transfer", "/transfer?show=gap", "/run"),
+    ]
+
+
+def serious_findings(browser):
+    """What axe finds of the page that is serious or critical, in a few words."""
+    browser.execute_script(AXE.read_text(encoding="utf-8"))
+    found = browser.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "axe.run(document, {resultTypes: ['violations']}).then(function (result) { done(result.violations); });"
+    )
+    return [
+        (one["id"], node["target"], node["failureSummary"][:200])
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+        for node in one["nodes"][:3]
+    ]
+
+
+@pytest.mark.parametrize(("hostile", "dark"), [(False, False), (True, False), (False, True)])
+def test_every_page_is_quiet_accessible_and_fits(browser, serve, tmp_path, hostile, dark):
     run = make_run_folder(tmp_path / "results", 120, hostile=hostile)
+    cells = add_transfer(run, hostile=hostile)
     address = serve(run.parent)
-    pages = ["/", "/?run=none", "/nothing/here", "/point/0000000000000000"]
-    pages += [f"/point/{points(run, representation='sae', classifier=name, chosen=True)[0]}" for name in ("logistic", "tree")]
-    for width in WIDTHS:
-        look(browser, width, dark)
-        for page in pages:
-            browser.get(address + page)
-            wait(browser, "return document.querySelector('#page h1') !== null")
-            if page == "/":
-                wait(browser, ROWS)
+    where = urlencode({"train": cells["train_domain"].iloc[0], "test": cells["test_domain"].iloc[1]})
+    for page in [*pages_of(run), f"/transfer?{where}"]:
+        look(browser, 1200, dark)
+        browser.get(address + page)
+        wait(browser, "return document.querySelector('#page h1') !== null")
+        if page == "/":
+            wait(browser, ROWS)
+        wait(browser, "return [...document.querySelectorAll('figure')].every(part => part.querySelector('.main-svg'))")
+        assert serious_findings(browser) == [], page
+        for width in WIDTHS:
+            look(browser, width, dark)
             assert browser.execute_script("return document.documentElement.scrollWidth") <= width, (page, width)
     assert browser.execute_script("return window.hacked") is None
     background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(16, 20, 24)" if dark else "rgb(245, 246, 248)")
+    assert_quiet(browser, address)
+
+
+def test_choices_are_in_the_address_and_the_back_button_undoes_them(browser, calm):
+    run, address = calm
+    add_transfer(run)
+    look(browser)
+    browser.get(f"{address}/transfer")
+    wait(browser, "return document.querySelector('table.languages a')")
+    click(browser, "table.languages tbody tr:nth-child(2) td:nth-child(4) a")
+    wait(browser, "return location.search === '?train=en&test=ja'")
+    wait(browser, "return document.querySelector('#cell h2')?.innerText === 'From en to ja'")
+    # The choice keeps the place on the page, and the focus.
+    wait(browser, "return document.activeElement.getAttribute('href') === '/transfer?train=en&test=ja'")
+    assert browser.execute_script("return window.scrollY") > 0
+    browser.back()
+    wait(browser, "return location.search === '' && !document.querySelector('#cell')")
+    browser.forward()
+    wait(browser, "return document.querySelector('#cell') !== null")
+    browser.get(f"{address}/point/{points(run, representation='sae', classifier='tree', chosen=True)[0]}")
+    wait(browser, "return document.querySelectorAll('.node').length === 9")
+    click(browser, ".node.leaf")
+    wait(browser, "return document.querySelectorAll('.node.on').length === 3")
+    assert "Then the answer is" in browser.find_element("css selector", ".way").text
+    browser.back()
+    wait(browser, "return document.querySelectorAll('.node.on').length === 0")
+    assert_quiet(browser, address)
+
+
+def test_ticked_points_are_compared_and_the_grid_comes_back_as_it_was(browser, calm):
+    _, address = calm
+    look(browser)
+    browser.get(address)
+    wait(browser, ROWS)
+    browser.find_element("css selector", "#grid-search").send_keys("dense_")
+    wait(browser, "return document.querySelector('#grid-count').innerText === '6 of 120 points'")
+    for row in (0, 1):
+        click(browser, f".points-grid .ag-pinned-left-cols-container .ag-row[row-index='{row}'] input")
+    wait(browser, "return document.querySelector('#grid-compare a')?.innerText === 'Compare 2 points'")
+    click(browser, ".points-grid .ag-header-cell[col-id='macro_f1'] .ag-header-cell-label")
+    wait(browser, "return location.search.includes('sort=macro_f1.asc') && location.search.includes('q=dense_')")
+    state = browser.execute_script("return location.search")
+    click(browser, "#grid-compare a")
+    wait(browser, "return location.pathname === '/compare' && document.querySelectorAll('table.intervals tbody tr').length >= 2")
+    browser.back()
+    wait(browser, ROWS)
+    wait(browser, "return document.querySelector('#grid-count').innerText === '6 of 120 points'")
+    wait(browser, "return document.querySelector('#grid-compare a')?.innerText === 'Compare 2 points'")
+    assert browser.execute_script("return location.search") == state
     assert_quiet(browser, address)
 
 
@@ -140,21 +220,31 @@ def test_filter_search_sort_and_open_a_point(browser, calm):
     assert_quiet(browser, address)
 
 
-def test_export_writes_the_points_that_are_shown(browser, calm, tmp_path):
-    run, address = calm
+def test_export_writes_the_points_that_are_shown_and_no_formula(browser, serve, tmp_path):
+    import pandas as pd
+
+    run = make_run_folder(tmp_path / "results", 60)
+    frame = pd.read_parquet(run / "results.parquet")
+    frame.loc[frame["dataset"] == "vader_sentiment", "dataset"] = '=HYPERLINK(1), "x"'
+    frame.to_parquet(run / "results.parquet")
+    address = serve(run.parent)
     look(browser)
     browser.get(address)
     wait(browser, ROWS)
     click(browser, "#only-chosen")
-    wait(browser, "return !document.querySelector('#grid-count').innerText.startsWith('120')")
+    wait(browser, "return !document.querySelector('#grid-count').innerText.startsWith('60')")
     click(browser, "#export-csv")
     target = tmp_path / "safety-and-sentiment-points.csv"
     end = time.monotonic() + 20
     while not target.exists() and time.monotonic() < end:
         time.sleep(0.1)
-    lines = target.read_text("utf-8-sig").splitlines()
-    assert len(lines) == 1 + len(points(run, chosen=True))
-    assert "Fingerprint" in lines[0]
+    written = pd.read_csv(target).set_index("fingerprint")
+    assert sorted(written.index) == sorted(points(run, chosen=True))
+    assert set(written["dataset"]) == {"safety_prompts", '\'=HYPERLINK(1), "x"'}
+    # Numbers stay numbers, negative ones too, with more digits than the grid shows.
+    expected = frame.set_index("fingerprint").loc[written.index]
+    pd.testing.assert_series_equal(written["vs_sae"], expected["vs_sae"], atol=1e-5, rtol=0)
+    assert_quiet(browser, address)
 
 
 def test_the_keyboard_is_enough(browser, calm):
@@ -176,14 +266,43 @@ def test_the_keyboard_is_enough(browser, calm):
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     assert browser.execute_script("return arguments[0].parentElement.open", second)
     wait(browser, "return document.querySelectorAll('details.latent')[1].querySelectorAll('.fire').length > 3")
+    # The menu of runs: opened, left and followed without a mouse.
+    summary = browser.find_element("css selector", ".run-menu summary")
+    summary.send_keys(Keys.ENTER)
+    assert browser.execute_script("return document.querySelector('.run-menu').open")
+    browser.find_element("css selector", ".run-menu a").send_keys(Keys.ESCAPE)
+    assert not browser.execute_script("return document.querySelector('.run-menu').open")
+    assert browser.execute_script("return document.activeElement.tagName") == "SUMMARY"
+    browser.find_element("css selector", "nav.pages li:last-child a").send_keys(Keys.ENTER)
+    wait(browser, "return location.pathname === '/run' && document.title === 'safety-and-sentiment · MOSAIC'")
+    assert browser.execute_script("return document.querySelector('nav.pages [aria-current=page]').innerText") == "Run"
     assert_quiet(browser, address)
 
 
 def test_an_empty_folder_is_words(browser, serve, tmp_path):
     (tmp_path / "none").mkdir()
     address = serve(tmp_path / "none")
-    browser.get(address)
-    assert wait(browser, "return document.querySelector('#page h1')?.innerText") == "No runs yet"
+    for page in ("/", "/compare", "/study", "/transfer", "/run"):
+        browser.get(address + page)
+        assert wait(browser, "return document.querySelector('#page h1')?.innerText") == "No runs yet"
+        assert serious_findings(browser) == []
+    assert_quiet(browser, address)
+
+
+def test_a_running_run_is_followed_to_its_end(browser, serve, tmp_path):
+    import os
+    import platform
+
+    from mosaic_sae import fsio
+
+    run = make_run_folder(tmp_path / "results", 20, status="running")
+    info = fsio.read_json(run / "run.json") | {"process": {"host": platform.node(), "pid": os.getpid()}}
+    fsio.write_json(run / "run.json", info)
+    address = serve(run.parent)
+    browser.get(f"{address}/run")
+    wait(browser, "return document.querySelector('progress')?.value === 803")
+    fsio.write_json(run / "run.json", info | {"status": "done"})
+    wait(browser, "return document.querySelector('.page-head').innerText.includes('It ended')")
     assert_quiet(browser, address)
 
 

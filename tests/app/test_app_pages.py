@@ -40,7 +40,7 @@ def test_the_overview_has_outcomes_scores_links_and_facts(run, library):
         "All points",
         "Failed points (1)",
         "How well the SAE fits",
-        "Data and provenance",
+        "Data, fit and provenance",
     ):
         assert words in text
     row = chosen(run, split="holdout")

@@ -5,8 +5,9 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
-from run_folders import make_run_folder
+from run_folders import add_transfer, make_run_folder
 
 from mosaic_sae.app.factory import create_app
 
@@ -21,19 +22,38 @@ def client(run):
     return create_app([run.parent]).server.test_client()
 
 
-def ask(client, output, **inputs):
-    """Call a callback as the browser does; return what it puts into its output."""
-    known = {"page.children": ["url.pathname", "url.search"], "grid-slot.children": ["grid-run.data"]}[output]
-    identifier, prop = output.split(".")
+def post(client, outputs, inputs, state=None):
+    """Call a callback as the browser does; return what it puts where.
+
+    Args:
+        client: of the server.
+        outputs: "id.property" of each.
+        inputs: value by "id.property".
+        state: the same.
+    """
+
+    def part(name):
+        identifier, prop = name.split(".")
+        return {"id": identifier, "property": prop}
+
+    parts = [part(name) for name in outputs]
     body = {
-        "output": output,
-        "outputs": {"id": identifier, "property": prop},
-        "inputs": [{"id": name.split(".")[0], "property": name.split(".")[1], "value": inputs[name.split(".")[1]]} for name in known],
-        "changedPropIds": known,
+        "output": outputs[0] if len(outputs) == 1 else f"..{'...'.join(outputs)}..",
+        "outputs": parts[0] if len(parts) == 1 else parts,
+        "inputs": [part(name) | {"value": value} for name, value in inputs.items()],
+        "state": [part(name) | {"value": value} for name, value in (state or {}).items()],
+        "changedPropIds": list(inputs),
     }
     response = client.post("/_dash-update-component", json=body)
-    assert response.status_code == 200
-    return response.get_json()["response"][identifier][prop]
+    assert response.status_code == 200, response.get_data(as_text=True)
+    return response.get_json()["response"]
+
+
+def ask(client, output, **inputs):
+    """Ask for a page, or for the grid."""
+    if output == "page.children":
+        return post(client, [output, "bar.children"], {f"url.{name}": value for name, value in inputs.items()})["page"]["children"]
+    return post(client, [output], {f"grid-asked.{name}": value for name, value in inputs.items()})["grid-slot"]["children"]
 
 
 def test_the_first_page_and_its_layout(client):
@@ -49,16 +69,14 @@ def test_the_first_page_and_its_layout(client):
 def test_pages_and_rows_come_through_callbacks(client, run):
     page = ask(client, "page.children", pathname="/", search="")
     assert "safety-and-sentiment" in json.dumps(page)
-    rows = ask(client, "grid-slot.children", data=run.name)["props"]["rowData"]
+    rows = ask(client, "grid-slot.children", data={"run": run.name, "query": {}})["props"]["rowData"]
     assert len(rows) == 40
     point = ask(client, "page.children", pathname=f"/point/{rows[0]['fingerprint']}", search="")
     assert rows[0]["fingerprint"] in json.dumps(point)
-    assert "is gone" in json.dumps(ask(client, "grid-slot.children", data="no such run"))
+    assert "is gone" in json.dumps(ask(client, "grid-slot.children", data={"run": "no such run", "query": {}}))
 
 
 def test_the_evidence_of_a_latent_comes_when_it_is_opened(client, run):
-    import pandas as pd
-
     frame = pd.read_parquet(run / "results.parquet")
     chosen = frame[(frame["representation"] == "sae") & frame["chosen"]].iloc[0]["fingerprint"]
 
@@ -117,7 +135,13 @@ def test_all_scripts_and_styles_are_bundled(client):
         assert client.get(source).status_code == 200, source
 
 
+def chosen_points(run):
+    frame = pd.read_parquet(run / "results.parquet")
+    return ",".join(frame[frame["chosen"]]["fingerprint"][:3])
+
+
 def test_torch_is_not_imported(run):
+    add_transfer(run)
     script = (
         "import sys, pathlib\n"
         "from mosaic_sae.app.factory import create_app, route\n"
@@ -125,6 +149,8 @@ def test_torch_is_not_imported(run):
         f"folder = pathlib.Path({str(run.parent)!r})\n"
         "create_app([folder]); library = Library([folder]); route(library, '/', '')\n"
         "route(library, '/point/' + library.results(library.run(None)).iloc[0]['fingerprint'], '')\n"
+        "for page in ('study', 'transfer', 'run', 'compare'): route(library, '/' + page, '')\n"
+        f"route(library, '/compare', '?points={chosen_points(run)}')\n"
         "heavy = sorted({'torch', 'transformers', 'sklearn', 'datasets', 'safetensors'} & set(sys.modules))\n"
         "assert not heavy, heavy\n"
     )
@@ -138,7 +164,7 @@ def test_five_thousand_points_take_little_work(tmp_path):
     started = time.process_time()
     ask(client, "page.children", pathname="/", search="")
     page = time.process_time() - started
-    rows = ask(client, "grid-slot.children", data=run.name)["props"]["rowData"]
+    rows = ask(client, "grid-slot.children", data={"run": run.name, "query": {}})["props"]["rowData"]
     total = time.process_time() - started
     assert len(rows) == 5000
     assert page < 1.0  # processor seconds of the server; the two seconds of the promise include the browser's work

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -182,7 +184,7 @@ def test_show_says_what_there_is(mosaic, run_folder, tmp_path):
 
 def test_ls(mosaic, run_folder):
     out = mosaic("ls").out
-    assert "default     Harmful requests and sentiment" in out and "two-models  The default job" in out
+    assert re.search(r"  default +Harmful requests and sentiment", out) and re.search(r"  two-models +The default job", out)
     assert "safety  done  40 points, 1 failed" in out
     assert "packaged/smollm2-135m-instruct" in out
     assert "packaged/safety_prompts" in out and "packaged/vader_sentiment" in out
@@ -234,3 +236,30 @@ def test_app_says_what_is_missing(mosaic, run_folder, served):
         ended = mosaic("app", "--port", str(port))
     assert (ended.code, served) == (2, [])
     assert f"cannot listen on 127.0.0.1:{port}" in ended.err and f"--port {port + 1}" in ended.err
+
+
+def test_name_shows_what_it_takes_and_sends_nothing_without_a_yes(mosaic, run_folder, stand_in, monkeypatch):
+    asked = []
+    cost = SimpleNamespace(requests=6, tokens_in=4200, tokens_out=150)
+    name = {"text": "words\u202e of harm", "source": "m at localhost", "url": None, "score": 0.875}
+
+    def name_latents(jobs, base, endpoint, judge):
+        asked.append((jobs, base, endpoint.host, endpoint.model, judge))
+        return {"sae": {7: name, 9: {**name, "score": None}}}
+
+    stand_in(
+        "mosaic_sae.pipeline.ask_names",
+        answers_folder=lambda base: base / "names/answers",
+        jobs_of=lambda folder, most, sae: ["job"] * most,
+        total_cost=lambda jobs, endpoint, judge: cost,
+        name_latents=name_latents,
+    )
+    words = ("name", "safety", "--base-url", "http://localhost:1/v1", "--model", "m", "--most", "3")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    refused = mosaic(*words)
+    assert refused.code == 1 and asked == []
+    assert "3 latents to name with m at localhost: 6 requests, about 4,200 tokens in and 150 out" in refused.out
+    done = mosaic(*words, "--no-score", "--yes")
+    assert done.code == 0 and asked == [(["job"] * 3, Path("output/classifications"), "localhost", "m", False)]
+    assert "7   0.88  words[U+202E] of harm" in done.out and "9    –    words" in done.out
+    assert mosaic("name", "other", *words[2:]).code == 2

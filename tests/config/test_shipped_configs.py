@@ -10,17 +10,18 @@ import yaml
 
 import mosaic_sae
 from mosaic_sae.config.lines import parse
-from mosaic_sae.config.load import load_experiment, load_recipe
+from mosaic_sae.config.load import load_behaviour, load_experiment, load_recipe
 from mosaic_sae.config.presets import preset_names, preset_path, preset_summary
 from mosaic_sae.errors import ConfigError
 from mosaic_sae.models.packaged_vision import ADAPTERS
+from mosaic_sae.sae.releases import release_block
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((Path(mosaic_sae.__file__).parent / "presets").rglob("*.yaml"))
 
 
 def test_every_preset_is_known_by_name():
-    assert len(PRESETS) == 4  # change this number with the presets: it keeps the tests below from silently testing nothing
+    assert len(PRESETS) == 7  # change this number with the presets: it keeps the tests below from silently testing nothing
     assert [preset_path(name) for name in preset_names()] == PRESETS
     with pytest.raises(ConfigError, match="Did you mean 'default'"):
         preset_path("defalt")
@@ -88,11 +89,32 @@ def test_the_default_preset_matches_the_data_that_ships():
 @pytest.mark.parametrize("name", preset_names())
 def test_presets_read_the_layer_that_each_sae_was_trained_on(name):
     for model in load_experiment(name).experiment.models:
+        if model.sae.repo is not None:
+            assert f"layer_{model.layers[0]}/" in model.sae.path and len(model.layers) == 1
+            continue
         recipe = load_recipe(ROOT / "recipes" / f"{model.sae.path.removeprefix('packaged/')}.yaml")
         # An adapter keeps the language model that its SAE was trained on.
         adapter = ADAPTERS / model.name.removeprefix("packaged/") / "adapter.json"
         name = json.loads(adapter.read_text())["language_model"] if adapter.exists() else model.name
         assert (name, model.layers) == (recipe.model, [recipe.layer])
+
+
+def test_base_to_instruct_reads_both_models_with_the_sae_of_the_base_model():
+    base, instruct = load_experiment("base-to-instruct").experiment.models
+    assert instruct.name == f"{base.name}-it"
+    assert base.sae == instruct.sae.model_copy(update={"l0": base.sae.l0}) and base.layers == instruct.layers
+    known = release_block(base.name, "resid_post", base.layers[0], "16k")
+    assert (known.repo, known.path, known.format) == (base.sae.repo, base.sae.path, base.sae.format)
+
+
+@pytest.mark.parametrize("model", ["gemma", "smollm2"])
+def test_behaviour_presets_read_what_the_recipes_write(model):
+    asked = load_behaviour(ROOT / "recipes" / f"questions-{model}.yaml")
+    experiment = load_experiment(f"behaviour-{model}").experiment
+    (entry,) = experiment.datasets
+    assert entry.name == (asked.out_dir / f"{asked.name}.parquet").as_posix()
+    assert {entry.group_field, entry.splits[1].field} <= set(asked.questions.keep)
+    assert asked.model not in [reading.name for reading in experiment.models]  # features of another model than the one that answers
 
 
 def test_environment_yml_installs_the_pinned_package():

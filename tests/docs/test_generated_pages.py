@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mosaic_sae.config.schema import DatasetEntry, Experiment
+from mosaic_sae.config.dataset_entry import DatasetEntry
+from mosaic_sae.config.schema import Experiment
 
 ROOT = Path(__file__).parents[2]
 

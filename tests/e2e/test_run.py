@@ -2,17 +2,25 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 
 from factories import make_texts
 from mosaic_sae.config.load import Loaded, load_experiment
 from mosaic_sae.errors import MosaicError, StoreError
+from mosaic_sae.explain.evidence import read_evidence, store_paths
+from mosaic_sae.explain.example import explain_example
+from mosaic_sae.explain.names import read_names
+from mosaic_sae.pipeline.ask_names import jobs_of, name_latents, total_cost
 from mosaic_sae.pipeline.plan import make_plan
 from mosaic_sae.pipeline.run import run
+from mosaic_sae.probes.save import load_coefficients
 
 CONFIG = """
 settings: {{base_save_dir: {folder}/stores, base_classify_dir: {folder}/results, shard_rows: 32}}
@@ -59,6 +67,19 @@ def table(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / "results.parquet")
 
 
+def _explanations_agree_with_predictions(folder: Path, results: pd.DataFrame) -> None:
+    """For every SAE point: the explanation of its first and last test example says what the classifier predicted."""
+    for path in results[results["representation"] == "sae"]["path"]:
+        point = folder.parent / path
+        predictions = pd.read_parquet(point / "predictions.parquet")
+        for row in (predictions.iloc[0], predictions.iloc[-1]):
+            found = explain_example(folder.parent, point, row["id"])
+            assert (found.id, found.label, found.predicted, found.in_test) == (row["id"], row["label"], row["predicted"], True)
+            for name, probability in found.probabilities.items():
+                assert probability == pytest.approx(row[f"p_{name}"], abs=1e-6)
+            assert " ".join(token.piece for token in found.tokens[1:]) == found.text
+
+
 def test_a_run_makes_every_point_and_a_second_run_does_nothing(loaded: Loaded) -> None:
     # Per split: 4 feature sets x (2 classifiers + random control), shuffled labels, two hidden states, TF-IDF, majority.
     expected = 2 * (4 * 3 + 1 + 2 + 2)
@@ -70,6 +91,7 @@ def test_a_run_makes_every_point_and_a_second_run_does_nothing(loaded: Loaded) -
     assert set(results["binarise"].dropna()) == {0.5}
     assert (results["macro_f1_low"] <= results["macro_f1"]).all() and (results["macro_f1"] <= results["macro_f1_high"]).all()
     assert [point.action for point in make_plan(loaded)] == ["skip"] * expected
+    _explanations_agree_with_predictions(summary.run_folder, results)
     before = {path: path.stat().st_mtime_ns for path in summary.run_folder.parent.rglob("point.json")}
     again = run(loaded)
     record = json.loads((again.run_folder / "run.json").read_text())
@@ -123,6 +145,74 @@ def test_results_carry_evidence_report_and_provenance(loaded: Loaded) -> None:
     assert about["sae"]["hook_point"] == "blocks.2.hook_resid_post"
     evidence = json.loads((summary.run_folder.parent / "evidence" / f"{about['latent_store']}.json").read_text())
     assert {str(top["latent"]) for top in point["top_latents"]} <= set(evidence["latents"])
+
+
+def test_latents_have_cards_tables_and_neighbours_and_keep_them(loaded: Loaded) -> None:
+    summary = run(loaded)
+    base = summary.run_folder.parent
+    path = next((base / "evidence").iterdir())
+    evidence = read_evidence(path)
+    assert evidence is not None
+    latents, uses = (pd.read_parquet(summary.run_folder / name) for name in ("latents.parquet", "latent_uses.parquet"))
+    results = table(summary.run_folder)
+    probe = results[(results["representation"] == "sae") & (results["classifier"] == "logistic") & results["chosen"]].iloc[0]
+    weights = load_coefficients(base / probe["path"] / "coefficients.safetensors")
+    of_probe = uses[uses["fingerprint"] == probe["fingerprint"]]
+    assert sorted(of_probe["latent"]) == weights.latents.tolist() and of_probe["chosen"].all()
+    assert set(uses["latent"]) == set(latents["latent"]) and not latents["latent"].duplicated().any()
+    # The best use is by a CV-chosen point where there is one, and no other such point ranks the latent higher.
+    for row in latents.itertuples():
+        mine = uses[(uses["latent"] == row.latent) & (uses["chosen"] == row.best_chosen)]
+        assert row.best_rank == mine["rank"].min() and row.n_points == (uses["latent"] == row.latent).sum()
+    # A saved card is the one that the stores give, and neighbours are those of the SAE's own directions.
+    maker = store_paths(evidence, base).open()
+    w_dec = load_file(Path(loaded.experiment.models[0].sae.path) / "sae_weights.safetensors")["W_dec"]
+    unit = w_dec / np.linalg.norm(w_dec, axis=1, keepdims=True)
+    for latent in list(evidence["latents"])[:5]:
+        card = evidence["latents"][latent]
+        assert maker.card(int(latent)) == card | {"nearest": None}
+        cosine = unit @ unit[int(latent)]
+        cosine[int(latent)] = -1
+        assert card["nearest"]["decoder"][0]["latent"] == cosine.argmax()
+        row = latents[latents["latent"] == int(latent)].iloc[0]
+        assert (row["label"], row["n_tokens"], row["density_examples"]) == (card["label"], card["n_tokens"], card["density_examples"])
+        assert {entry["name"]: entry["share"] for entry in row["by_class"]} == card["by_class"]
+    before = path.stat().st_mtime_ns
+    run(loaded)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_names_of_a_file_are_shown_with_their_source(write_config, tmp_path: Path) -> None:
+    (tmp_path / "names-2.json").write_text(json.dumps({str(latent): f"meaning of {latent}" for latent in range(48)}))
+    config = write_config(["a", "a", "b"] * 30)
+    summary = run(load_experiment(config, [f"models.0.names.file={tmp_path}/names-{{layer}}.json"]))
+    assert re.search(r"“meaning of \d+” \(names-2\.json\); fires on:", (summary.run_folder / "report.md").read_text())
+    (tmp_path / "names-2.json").write_text('{"48": "of another SAE"}')
+    with pytest.raises(MosaicError, match="names latent 48, but the SAE has 48 latents"):
+        run(load_experiment(config, [f"models.0.names.file={tmp_path}/names-{{layer}}.json"]))
+
+
+def test_a_language_model_names_the_latents_of_a_run(loaded: Loaded) -> None:
+    class Model:
+        model, host = "m", "here"
+
+        def is_known(self, question: str) -> bool:
+            return False
+
+        def ask(self, question: str) -> str:
+            return "words of harm" if "<<" in question else "[]"
+
+    folder = run(loaded).run_folder
+    jobs = jobs_of(folder, most=3)
+    assert len(jobs) == 3 and total_cost(jobs, Model(), judge=False).requests == 3
+    named = name_latents(jobs, folder.parent, Model(), judge=True)
+    (sae,) = named
+    assert {name["text"] for name in named[sae].values()} == {"words of harm"}
+    # A judge that names no text is right about the silent half.
+    assert {name["score"] for name in named[sae].values()} <= {0.5, None}
+    assert read_names(folder.parent, sae) == named[sae]
+    with pytest.raises(MosaicError, match="no SAE 'other'"):
+        jobs_of(folder, 3, "other")
 
 
 def test_a_failing_split_costs_its_own_points_only(write_config) -> None:

@@ -11,6 +11,7 @@ from sklearn.metrics import f1_score
 
 from factories import make_sae, make_texts
 from mosaic_sae.config.load import Loaded, load_experiment
+from mosaic_sae.errors import ConfigError
 from mosaic_sae.pipeline.plan import make_plan
 from mosaic_sae.pipeline.run import RunSummary, run
 from mosaic_sae.report.content import gather
@@ -156,3 +157,16 @@ def test_a_second_run_does_nothing_and_writes_the_same_tables(loaded: Loaded, su
     assert {point.action for point in make_plan(loaded)} == {"skip"}
     before = pd.read_parquet(summary.run_folder / "transfer.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(run(loaded).run_folder / "transfer.parquet"), before)
+
+
+def test_a_split_that_cannot_be_made_is_told_before_anything_is_computed(loaded: Loaded, tmp_path: Path) -> None:
+    elsewhere = [f"settings.base_save_dir={tmp_path / 'stores'}", f"settings.base_classify_dir={tmp_path / 'results'}"]
+    few = load_experiment(loaded.path, [*elsewhere, "datasets.0.splits.1.min_train=1000"])
+    # The random split can be made: its points are run, the others fail, and the plan says why.
+    planned = {(point.key["split"], point.action): point.reason for point in make_plan(few)}
+    assert set(planned) == {("random", "run"), ("language", "fail")}
+    assert "fewer than min_train (1,000)" in planned["language", "fail"]
+    nothing = load_experiment(loaded.path, [*elsewhere, "datasets.0.splits=[{kind: language, min_train: 1000}]"])
+    with pytest.raises(ConfigError, match=r"no language can be trained on.*Lower min_train"):
+        run(nothing)
+    assert not (tmp_path / "stores").exists()

@@ -60,6 +60,7 @@ def loaded(tmp_path: Path) -> Loaded:
     return load_experiment(tmp_path / "toy.yaml")
 
 
+@pytest.mark.slow
 def test_a_run_on_texts_and_pictures(loaded: Loaded) -> None:
     planned = make_plan(loaded)
     assert {point.action for point in planned} == {"run"}

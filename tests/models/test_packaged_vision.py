@@ -90,3 +90,16 @@ def test_a_changed_file_and_strange_weights_are_refused(whole: Path) -> None:
 def test_an_unknown_name_lists_adapters_too(whole: Path) -> None:
     with pytest.raises(ModelError, match=r"Unknown packaged model 'eye'\. Did you mean 'eyes'\?"):
         locate_model("packaged/eye")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", packaged_vision.adapter_names())
+def test_a_shipped_adapter_loads_and_writes_the_image_tokens_that_it_promises(name: str) -> None:
+    contract = read_json(packaged_vision.ADAPTERS / name / "adapter.json")
+    located = locate_model(f"packaged/{name}")
+    policy = make_vision_policy(load_processor(located), load_tokenizer(located), located, True, Tokens(), Chat(), "")
+    model = VisionLanguageModel(located, [POINT], "cpu", "float32")
+    texts = model.tokenise([""], policy, [make_picture(72, 72)])
+    assert (texts.ids[0][texts.counts[0]] == contract["image_token_id"]).all()
+    assert texts.counts[0].sum() == contract["n_image_tokens"]
+    assert torch.isfinite(model.capture_pieces(texts.pieces[0])[POINT]).all()

@@ -157,7 +157,8 @@ def test_long_texts_are_read_in_windows_and_every_token_counts_once(run_extract,
 
 def test_token_pieces_stand_where_the_latents_say(run_extract, toy_texts: list[str]) -> None:
     model, where = run_extract(make_examples(toy_texts))
-    tokens = TokenStore(where.tokens.folder, model.tokenizer)
+    tokens = TokenStore(where.tokens.folder)
+    tokens.write_pieces(model.tokenizer.decode)
     assert [piece.strip() for piece in tokens.pieces(20)] == ["<bos>", *toy_texts[20].split()]
     _, shard = list(LatentStore(where.latents[sae_name(model)].folder).iter_shards())[1]
     local = 20 - 16

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mosaic_sae.config.schema import SplitSpec
+from mosaic_sae.config.dataset_entry import SplitSpec
 from mosaic_sae.errors import ProbeError
 from mosaic_sae.pipeline.readable import left_out, part_it_reads
 from mosaic_sae.sources.all_splits import NamedSplit

@@ -112,3 +112,25 @@ def test_pipeline_and_weights_say_the_same(penalty: str, n_classes: int, make_pl
     # A latent that never fires has no weight.
     silent = np.setdiff1d(np.arange(60), planted.features.indices)
     assert not fitted.fit.weights[:, silent].any()
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+@pytest.mark.parametrize("features", [np.zeros((160, 5)), np.ones((160, 5))])
+def test_features_that_say_nothing_give_one_answer(penalty: str, features: np.ndarray) -> None:
+    """No latent is active on any row, as when an SAE of texts reads pictures, or all are on all alike."""
+    y = np.arange(160) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted = fit_logistic(
+            LatentRows(sp.csr_array(features.astype(np.float32))),
+            np.arange(160),
+            y,
+            np.array(["a", "b"]),
+            {"penalty": penalty, "C": 1.0},
+            0,
+        )
+        cells, notes = score_grid(
+            LatentRows(sp.csr_array(features.astype(np.float32))), y, 2, FOLDS, ClassificationParams(c_values=[1.0]), 0
+        )
+    assert not fitted.fit.weights.any() and notes == []
+    assert [cell.folds for cell in cells] == [[pytest.approx(1 / 3)] * 2] * 2  # half of each class: one is always wrong

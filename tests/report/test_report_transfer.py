@@ -91,7 +91,8 @@ def test_many_languages_are_summed_up_and_the_better_classifier_by_cv_speaks(fol
 
 
 def test_shares_make_a_curve_and_only_the_whole_part_a_heat_map(folder) -> None:
-    scores = {("a", "a"): 0.8, ("a", "b"): 0.4, ("b", "a"): 0.2, ("b", "b"): 0.6}
+    # c is not trained on: no classifier of its own to compare with, so it is in neither mean.
+    scores = {("a", "a"): 0.8, ("a", "b"): 0.4, ("a", "c"): 0.0, ("b", "a"): 0.2, ("b", "b"): 0.6, ("b", "c"): 0.0}
     cells = [
         cell("sae", *pair, score * share, 0.0, share=share, n_train=int(100 * share))
         for share in (0.5, 1.0)
@@ -103,6 +104,34 @@ def test_shares_make_a_curve_and_only_the_whole_part_a_heat_map(folder) -> None:
         (1.0, 100, pytest.approx(0.7), pytest.approx(0.3)),
     ]
     assert transfer.matrices[0].rows[0][1][0].macro_f1 == 0.8 and transfer.n_train == "100"
+    assert transfer.curve_words == [
+        "SAE (logistic): 100 training rows of another language give 0.300 on average; as much as 50 or fewer rows of the language itself."
+    ]
+    shares = (0.25, 0.5, 1.0)
+    cells = [
+        cell("sae", *pair, score * share, 0.0, share=share, n_train=int(100 * share)) for share in shares for pair, score in scores.items()
+    ]
+    (words,) = read_transfer(folder(cells))[0].curve_words
+    assert words.endswith("as much as 25 to 50 rows of the language itself.")
+
+
+def test_translations_have_a_table_and_are_in_no_mean(folder) -> None:
+    translated = [
+        cell("sae", "de←en", "de", 0.65),
+        cell("sae", "de←en", "en", 0.9),
+        cell("sae", "en", "en←de", 0.45),
+        cell("sae", "de←en", "en←de", 0.99),
+    ]
+    (plain,), (both,) = read_transfer(folder(CELLS)), read_transfer(folder(CELLS + translated))
+    assert plain.modes == [] and both.outcomes == plain.outcomes and both.verdicts == plain.verdicts
+    line = next(line for line in both.modes if (line.source, line.language) == ("en", "de") and line.method == "SAE (logistic)")
+    assert {mode: score[0] for mode, score in line.scores.items()} == {
+        "native": 0.7, "transferred": 0.5, "translate-train": 0.65, "translate-test": 0.45
+    }  # fmt: skip
+    assert [name for name, _ in both.matrices[0].rows] == ["de", "de←en", "en"]
+    content = Content({"name": "r", "status": "done", "points": {}}, [], [both], 4)
+    row = "| en | de | SAE (logistic) | 0.700 [0.600, 0.800] | 0.500 [0.400, 0.600] | 0.650 [0.550, 0.750] | 0.450 [0.350, 0.550] |"
+    assert row in markdown_report(content) and "Translate-train" in html_report(content)
 
 
 def test_hostile_names_are_shown_as_text(folder) -> None:

@@ -13,7 +13,8 @@ from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import visible
 from mosaic_sae.report.content import gather
 from mosaic_sae.report.figures import describe_scores, plain, score_intervals
-from mosaic_sae.report.write import escape_markdown, write_report
+from mosaic_sae.report.markdown import escape_markdown
+from mosaic_sae.report.write import write_report
 
 
 class Page(HTMLParser):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mosaic_sae.config.schema import DatasetEntry
+from mosaic_sae.config.dataset_entry import DatasetEntry
 from mosaic_sae.sources.base import Examples
 from mosaic_sae.sources.load import load_examples
 

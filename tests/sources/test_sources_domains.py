@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from mosaic_sae.config.schema import SplitSpec
+from mosaic_sae.config.dataset_entry import SplitSpec
 from mosaic_sae.errors import ProbeError
 from mosaic_sae.sources.all_splits import make_splits
 from mosaic_sae.sources.base import Examples

@@ -19,7 +19,7 @@ NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 CODE = """
 import json, sys, time
 import datasets
-from mosaic_sae.config.schema import DatasetEntry
+from mosaic_sae.config.dataset_entry import DatasetEntry
 from mosaic_sae.errors import SourceError
 from mosaic_sae.sources.load import load_examples
 for keys in json.loads(sys.argv[1]):

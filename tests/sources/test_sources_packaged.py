@@ -35,7 +35,7 @@ def columns(name: str) -> dict[str, list]:
 
 
 def test_names():
-    assert packaged.packaged_names() == ["emoji_names", "emoji_pictures", *NAMES]
+    assert packaged.packaged_names() == ["emoji_names", "emoji_pictures", "questions", *NAMES]
     with pytest.raises(SourceError, match=r"Unknown packaged dataset 'safety_prompt'\. Did you mean 'safety_prompts'"):
         packaged.read_packaged("safety_prompt")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mosaic_sae.config.schema import SplitSpec
+from mosaic_sae.config.dataset_entry import SplitSpec
 from mosaic_sae.errors import SourceError
 from mosaic_sae.sources.base import Examples
 from mosaic_sae.sources.images import Picture, open_picture

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from mosaic_sae.config.schema import SplitSpec
+from mosaic_sae.config.dataset_entry import SplitSpec
 from mosaic_sae.errors import SourceError
 
 ROWS = [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mosaic_sae.config.schema import SplitSpec
+from mosaic_sae.config.dataset_entry import SplitSpec
 from mosaic_sae.errors import ProbeError
 from mosaic_sae.sources.assign import choose_test_units, make_units
 from mosaic_sae.sources.base import Examples

@@ -57,6 +57,15 @@ def test_stray_quote_names_the_line_and_the_rest_is_read(write, load):
     assert load(path, on_bad_rows="skip").texts == ["a", "c"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [("a.csv", "text;label\na;x\n", "semicolons, not by commas"), ("a.tsv", "text,label\na,x\n", "commas, not by tabs")],
+)
+def test_header_with_another_delimiter_is_named(write, load, name: str, content: str, said: str):
+    with pytest.raises(SourceError, match=said):
+        load(write(name, content))
+
+
 def test_quote_that_is_never_closed_is_an_error_even_when_skipping(write, load):
     # It swallows all that follows; skipping "one row" would lose the rest of the file quietly.
     path = write("a.csv", 'text,label\na,x\n"b,y\nc,y\nd,x\n')

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-import pandas as pd
-from dash import dcc, html
+from dash import html
 from dash.development.base_component import Component
 
 from mosaic_sae.explain.cards import visible
-from mosaic_sae.report import names, tables
 from mosaic_sae.report.facts import Failed
 
 HIDDEN: dict[str, Any] = {"aria-hidden": "true"}
@@ -28,6 +26,22 @@ def labelled(text: str) -> dict[str, Any]:
 def said(text: Any, limit: int = 120) -> Component:
     """Text from the data, isolated so that its writing direction moves nothing else."""
     return html.Bdi(visible(str(text), limit))
+
+
+def go(children: Any, href: str, current: str | None = None, stays: bool = False, class_name: str = "") -> Component:
+    """A link inside the app; ``assets/navigation.js`` follows it without loading the app again.
+
+    Args:
+        children: what it says.
+        href: an address of the app.
+        current: "page" or "true" when it leads to what is shown.
+        stays: keep the place on the page, for a choice on it.
+        class_name: its class.
+    """
+    attributes: dict[str, Any] = {"data-go": "stay" if stays else "top"}
+    if current:
+        attributes["aria-current"] = current
+    return html.A(children, href=href, className=class_name, **attributes)
 
 
 def panel(title: str, *children: Any, level: int = 2, **attributes: Any) -> Component:
@@ -97,55 +111,7 @@ def role_mark(role: str) -> Component:
 def point_link(fingerprint: str, run_id: str | None, children: Any) -> Component:
     """A link to a point's page."""
     query = f"?{urlencode({'run': run_id})}" if run_id else ""
-    return dcc.Link(children, href=f"/point/{fingerprint}{query}")
-
-
-def interval_table(scores: pd.DataFrame, run_id: str | None, caption: str, highlight: str | None = None) -> Component:
-    """Scores with their intervals drawn on a scale from 0 to 1.
-
-    Args:
-        scores: frame of ``tables.scores``.
-        run_id: run that the links lead to.
-        caption: what is compared.
-        highlight: fingerprint of a row to mark.
-    """
-    rows = []
-    for row in tables.records(scores):
-        name = [role_mark(row["role"]), point_link(row["fingerprint"], run_id, visible(row["label"], 60))]
-        if row["role"] == "control":
-            name.append(html.Span(" control", className="sr-only"))
-        details = f"{row['method']}, {row['configuration']}" if row["configuration"] != "–" else row["method"]
-        cells = [
-            html.Th(name, scope="row", title=visible(details, 80)),
-            html.Td(_track(row), className="track-cell", **HIDDEN),
-            html.Td(
-                [html.Strong(names.number(row["macro_f1"])), html.Span(names.interval(row["macro_f1_low"], row["macro_f1_high"]))],
-                className="num",
-            ),
-        ]
-        rows.append(html.Tr(cells, className="highlight" if row["fingerprint"] == highlight else ""))
-    head = html.Tr([
-        html.Th("Features", scope="col"),
-        html.Th(_scale(), scope="col", className="track-cell"),
-        html.Th("Macro F1 [95 %]", scope="col"),
-    ])
-    legend = [html.Span([role_mark(role), names.ROLES[role]]) for role in dict.fromkeys(scores["role"])]
-    body = html.Table([html.Caption(caption), html.Thead(head), html.Tbody(rows)], className="data intervals")
-    return html.Div([body, html.P(legend, className="legend muted small", **HIDDEN)])
-
-
-def _scale() -> Component:
-    marks = [html.Span(mark, style={"left": f"{100 * float(mark):g}%"}) for mark in ("0", "0.5", "1")]
-    return html.Span([html.Span("Scale", className="sr-only"), *marks], className="scale")
-
-
-def _track(row: Mapping[str, Any]) -> Component:
-    low, high = row["macro_f1_low"], row["macro_f1_high"]
-    parts = []
-    if names.present(low) and names.present(high):
-        parts.append(html.I(className="whisker", style={"left": f"{100 * low:.2f}%", "width": f"{100 * (high - low):.2f}%"}))
-    parts.append(html.I(className="dot", style={"left": f"{100 * row['macro_f1']:.2f}%"}))
-    return html.Span(parts, className=f"track {row['role']}")
+    return go(children, f"/point/{fingerprint}{query}")
 
 
 def failed_points(failed: Sequence[Failed]) -> Component:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
-from dash import dcc, html
+from dash import html
 from dash.development.base_component import Component
 
-from mosaic_sae.app.components import labelled, panel, said
-from mosaic_sae.app.data import FoundPoint
+from mosaic_sae.app.choices import choices, picked
+from mosaic_sae.app.components import panel, said
 from mosaic_sae.app.evidence_view import latent_details
-from mosaic_sae.app.tree_view import tree_view
-from mosaic_sae.explain.cards import card_of
+from mosaic_sae.app.page import Address
+from mosaic_sae.app.tree_drawing import tree_drawing
+from mosaic_sae.app.tree_view import class_key, tree_view
+from mosaic_sae.explain.cards import card_of, visible
 from mosaic_sae.report import names
 from mosaic_sae.report.content import latent_lines
 from mosaic_sae.report.rules import tree_rules
@@ -22,15 +23,14 @@ MOST_LATENTS = 20
 CLASSES_AT_ONCE = 3
 
 
-def latents_panel(found: FoundPoint, evidence: Mapping[str, Any] | None, shown_class: str | None) -> Component | None:
+def latents_panel(point: Mapping[str, Any], evidence: Mapping[str, Any] | None, address: Address) -> Component | None:
     """Latents by the class they speak for; None for a point without weights on latents.
 
     Args:
-        found: the point.
+        point: content of its ``point.json``.
         evidence: what its latents fire on.
-        shown_class: the class to show when there are more than ``CLASSES_AT_ONCE``; None = the first.
+        address: of the page; ``class`` chooses the class when there are more than ``CLASSES_AT_ONCE``.
     """
-    point = found.point
     lines = latent_lines(point, evidence, MOST_LATENTS)
     if not lines:
         return None
@@ -49,8 +49,8 @@ def latents_panel(found: FoundPoint, evidence: Mapping[str, Any] | None, shown_c
         parts = [lead]
     chooser = None
     if len(classes) > CLASSES_AT_ONCE:
-        shown = shown_class if shown_class in lines else classes[0]
-        chooser = html.Nav([_class_link(found, name, name == shown) for name in classes], className="chips", **labelled("Classes"))
+        shown = picked(address, "class", classes)
+        chooser = choices(address, "class", "Class", [(name, visible(name, 60)) for name in classes], shown)
         classes = [shown]
     columns = []
     for number, name in enumerate(classes):
@@ -67,8 +67,8 @@ def latents_panel(found: FoundPoint, evidence: Mapping[str, Any] | None, shown_c
     return panel("Latents that decide", html.P(parts, className="muted"), chooser, html.Div(columns, className="columns"), id="latents")
 
 
-def tree_panel(point: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> Component | None:
-    """The tree as nested rules, and the latents it asks about; None for a point without a tree."""
+def tree_panel(point: Mapping[str, Any], evidence: Mapping[str, Any] | None, address: Address) -> Component | None:
+    """The tree drawn and as nested rules, and the latents it asks about; None for a point without a tree."""
     rules = tree_rules(point, evidence)
     if not rules:
         return None
@@ -80,14 +80,8 @@ def tree_panel(point: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> 
     cards = []
     for latent, count in sorted(asked.items(), key=lambda item: (-item[1], item[0])):
         cards.append(latent_details(latent, count / most, f"asked for {count:,}", card_of(evidence, latent)))
-    lead = html.P(
-        "Bars show the classes among the training examples that arrive at a rule. Fold a rule to hide what follows it.", className="muted"
-    )
+    lead = html.P("Bars show the classes among the training examples that arrive at a node.", className="muted")
+    key = class_key(point["classes"])
+    as_rules = html.Details([html.Summary("The same as rules that fold"), tree_view(rules)])
     below = [html.H3("Latents it asks about"), html.Div(cards, className="columns")] if cards else []
-    return panel("The tree", lead, tree_view(rules, point["classes"]), *below, id="tree")
-
-
-def _class_link(found: FoundPoint, name: str, shown: bool) -> Component:
-    query = {"run": found.run.id} if found.run else {}
-    href = f"/point/{found.point['fingerprint']}?{urlencode({**query, 'class': name})}"
-    return dcc.Link(said(name, 60), href=href, className="chip current" if shown else "chip")
+    return panel("The tree", lead, key, tree_drawing(rules, address), as_rules, *below, id="tree")

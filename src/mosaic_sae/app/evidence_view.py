@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dash import MATCH, Dash, Input, Output, State, html
@@ -10,7 +11,7 @@ from dash.exceptions import PreventUpdate
 
 from mosaic_sae.app.components import HIDDEN, said
 from mosaic_sae.app.data import Library
-from mosaic_sae.explain.cards import Card, card_of, quoted, summary
+from mosaic_sae.explain.cards import Card, Name, Nearest, card_of, named, quoted, summary
 from mosaic_sae.report import names
 from mosaic_sae.report.shading import runs_of_tokens
 
@@ -83,8 +84,11 @@ def card_view(card: Card | None) -> Component:
     ]
     often = f"In {names.percent(card['density_examples'])} of examples and {names.percent(card['density_tokens'], 2)} of tokens"
     texts = [_text(example, card["max"]) for example in card["examples"]]
+    random = [_text(example, card["max"]) for example in card["random_examples"]]
     return html.Div(
         [
+            html.H4("Name"),
+            _name(card.get("name")),
             html.H4("Tokens it fires on most"),
             html.Ul(tokens, className="chips"),
             html.H4("How often"),
@@ -92,9 +96,30 @@ def card_view(card: Card | None) -> Component:
             _by_class(card["by_class"]),
             html.H4("Texts it fires on most"),
             html.Ul(texts, className="texts"),
+            *([html.H4("Random texts it fires on, from strong to weak"), html.Ul(random, className="texts")] if random else []),
+            *_nearest(card["nearest"]),
         ],
         className="evidence",
     )
+
+
+def _name(name: Name | None) -> Component:
+    if name is None:
+        return html.P("It has no name; see docs/evidence.md for where names come from.", className="muted small")
+    link = html.A("Neuronpedia", href=name["url"], rel="noreferrer") if (name["url"] or "").startswith("https://") else None
+    return html.P([said(named(name), 260), " ", link])
+
+
+def _nearest(nearest: Nearest | None) -> Iterator[Component]:
+    if nearest is None:
+        return
+    for title, near in (("by decoder direction", nearest["decoder"]), ("by the tokens on which both fire", nearest["co_activation"])):
+        yield html.H4(f"Nearest latents {title}")
+        chips = []
+        for one in near:
+            figure: list[Any] = [f"Latent {one['latent']}", html.Span(f" {one['similarity']:.2f}", className="count")]
+            chips.append(html.Li(figure, className="chip"))
+        yield html.Ul(chips, className="chips")
 
 
 def _by_class(shares: dict[str, float]) -> Component:
@@ -111,8 +136,10 @@ def _by_class(shares: dict[str, float]) -> Component:
     )
 
 
-def _text(example: dict[str, Any], largest: float) -> Component:
+def _text(example: Mapping[str, Any], largest: float) -> Component:
+    picture = [html.Img(src=example["picture"], alt="", className="thumbnail")] if example.get("picture") else []
     return html.Li([
+        *picture,
         html.Span(shaded(example, largest), className="text", dir="auto"),
         html.Span(
             [said(example["label"], 60), f", strongest {example['value']:.3g}, id ", said(example["id"], 60)], className="muted small"
@@ -120,7 +147,7 @@ def _text(example: dict[str, Any], largest: float) -> Component:
     ])
 
 
-def shaded(example: dict[str, Any], largest: float) -> list[Any]:
+def shaded(example: Mapping[str, Any], largest: float) -> list[Any]:
     """The tokens of a text, those on which the latent fires shaded by strength, the strongest underlined."""
     parts: list[Any] = []
     for stretch in runs_of_tokens(example, largest):

@@ -1,18 +1,19 @@
-"""Make the Dash app: shell, routes, and headers that keep every request on this machine."""
+"""Make the Dash app: routes, and headers that keep every request on this machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import parse_qs, unquote
 
 import flask
-from dash import Dash, Input, Output, dcc, html
+from dash import Dash, Input, Output, html
 from dash.development.base_component import Component
 
 from mosaic_sae.app import evidence_view
-from mosaic_sae.app.components import HIDDEN, empty_state
+from mosaic_sae.app.components import empty_state, go
 from mosaic_sae.app.data import Library
-from mosaic_sae.app.pages import overview, point
+from mosaic_sae.app.page import Address
+from mosaic_sae.app.pages import PAGES
+from mosaic_sae.app.shell import BAR_ID, PAGE_ID, TITLED_ID, URL_ID, bar, shell
 from mosaic_sae.explain.cards import visible
 from mosaic_sae.report.write import TEMPLATES
 
@@ -58,11 +59,12 @@ def create_app(folders: list[Path]) -> Dash:
         suppress_callback_exceptions=True,
         serve_locally=True,
     )
-    app.layout = _shell()
+    app.layout = shell()
 
-    @app.callback(Output("page", "children"), Input("url", "pathname"), Input("url", "search"))
-    def show(pathname: str | None, search: str | None) -> Component:
-        return route(library, pathname or "/", search or "")
+    @app.callback(Output(PAGE_ID, "children"), Output(BAR_ID, "children"), Input(URL_ID, "pathname"), Input(URL_ID, "search"))
+    def show(pathname: str | None, search: str | None) -> tuple[Component, list[Component]]:
+        address = Address.read(pathname or "/", search or "")
+        return route(library, pathname or "/", search or ""), bar(PAGES, address, library.runs(), library.run(address.run_id))
 
     app.clientside_callback(
         """function(children) {
@@ -73,10 +75,12 @@ def create_app(folders: list[Path]) -> Dash:
             }, 50);
             return '';
         }""",
-        Output("titled", "children"),
-        Input("page", "children"),
+        Output(TITLED_ID, "children"),
+        Input(PAGE_ID, "children"),
     )
-    overview.register(app, library)
+    for page in PAGES:
+        if page.register is not None:
+            page.register(app, library)
     evidence_view.register(app, library)
     _serve_reports(app.server, library)
     app.server.after_request(_with_policy)
@@ -85,29 +89,13 @@ def create_app(folders: list[Path]) -> Dash:
 
 def route(library: Library, pathname: str, search: str) -> Component:
     """Return the page of an address."""
-    query = {name: values[0] for name, values in parse_qs(search.lstrip("?")).items()}
-    parts = [unquote(part) for part in pathname.strip("/").split("/") if part]
-    if not parts:
-        return overview.layout(library, query.get("run"))
-    if parts[0] == "point" and len(parts) == 2:
-        return point.layout(library, parts[1], query.get("run"), query.get("class"))
+    address = Address.read(pathname, search)
+    for page in PAGES:
+        if page.name == address.page and page.n_parts == len(address.rest):
+            return page.layout(library, address)
     return html.Div([
         empty_state("No such page", f"There is nothing at “{visible(pathname, 120)}”."),
-        html.P(dcc.Link("All points", href="/")),
-    ])
-
-
-def _shell() -> Component:
-    return html.Div([
-        dcc.Location(id="url", refresh="callback-nav"),
-        html.A("Skip to content", href="#page", className="skip"),
-        html.Div(
-            [dcc.Link([html.Span(className="logo", **HIDDEN), "MOSAIC"], href="/", className="brand")],
-            className="topbar",
-            role="banner",
-        ),
-        html.Main(html.P("Loading …", className="muted"), id="page", tabIndex=-1),
-        html.Div(id="titled", hidden=True),
+        html.P(go("All points", "/")),
     ])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import dash_ag_grid as dag
@@ -43,6 +45,9 @@ _COLUMNS = [
     ("n_train", "Train n", "count", 105),
     ("n_test", "Test n", "count", 100),
     ("hyperparameters", "Settings", "text", 230),
+    ("vs_sae", "Minus SAE probe", "score", 150),
+    ("vs_sae_low", "… low 95 %", "score", 115),
+    ("vs_sae_high", "… high 95 %", "score", 118),
     ("fingerprint", "Fingerprint", "text", 165),
 ]
 
@@ -54,13 +59,27 @@ _THEME = (
 )
 
 
-def points_grid(frame: pd.DataFrame, run_id: str) -> dag.AgGrid:
-    """Make the grid of a run's points."""
+def points_grid(frame: pd.DataFrame, run_id: str, query: Mapping[str, str]) -> dag.AgGrid:
+    """Make the grid of a run's points.
+
+    Args:
+        frame: table of ``tables.read_results``.
+        run_id: run that its links lead to.
+        query: state that the address asks for: ``q`` (search), ``filter`` (AG Grid's filter model), ``sort`` ("macro_f1.desc,layer.asc")
+            and ``points`` (fingerprints that are ticked); what is not understood is left out.
+    """
+    columns = [_column(*column, run_id=run_id) for column in _COLUMNS]
+    known = {column["field"]: column for column in columns}
+    for place, part in enumerate(query.get("sort", "").split(",")):
+        name, _, direction = part.partition(".")
+        if name in known and direction in {"asc", "desc"}:
+            known[name].update(sort=direction, sortIndex=place)
     return dag.AgGrid(
         id=GRID_ID,
         rowData=grid_rows(frame),
-        columnDefs=[_column(*column, run_id=run_id) for column in _COLUMNS],
-        csvExportParams={"fileName": f"{run_id}-points.csv"},
+        columnDefs=columns,
+        filterModel=_filter_model(query.get("filter", ""), known),
+        selectedRows={"ids": [name for name in query.get("points", "").split(",") if name]},
         defaultColDef={"sortable": True, "filter": True, "floatingFilter": True, "resizable": True, "minWidth": 80},
         dashGridOptions={
             "theme": {"function": _THEME},
@@ -70,6 +89,9 @@ def points_grid(frame: pd.DataFrame, run_id: str) -> dag.AgGrid:
             "ensureDomOrder": True,
             "localeText": {"noRowsToShow": "No points.", "noMatchingRows": "No point matches the filters."},
             "tooltipShowDelay": 400,
+            "quickFilterText": query.get("q", ""),
+            "rowSelection": {"mode": "multiRow", "headerCheckbox": False, "enableClickSelection": False},
+            "selectionColumnDef": {"pinned": "left", "width": 46},
         },
         getRowId="params.data.fingerprint",
         eventListeners={"cellKeyDown": ["openPoint(params)"]},
@@ -77,6 +99,15 @@ def points_grid(frame: pd.DataFrame, run_id: str) -> dag.AgGrid:
         className="points-grid",
         style={"height": "min(70vh, 42rem)", "width": "100%"},
     )
+
+
+def _filter_model(text: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a filter model from an address; one that is not of this grid is no filter."""
+    try:
+        model = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return model if isinstance(model, dict) and model.keys() <= known.keys() else {}
 
 
 def grid_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -6,8 +6,9 @@ import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
-from mosaic_sae.app.components import interval_table, note, panel, pill, point_link, said, table
+from mosaic_sae.app.components import note, panel, pill, point_link, said, table
 from mosaic_sae.app.data import Run
+from mosaic_sae.app.intervals import interval_table
 from mosaic_sae.explain.cards import visible
 from mosaic_sae.report import names, tables
 from mosaic_sae.report.verdict import OUTCOMES, Verdict, verdict

@@ -11,10 +11,15 @@ from mosaic_sae.app.components import HIDDEN, said
 from mosaic_sae.report.rules import Rule
 
 
-def tree_view(rules: list[Rule], classes: list[str]) -> Component:
-    """Draw the rules of ``report.rules.tree_rules``; inner nodes fold and unfold by mouse and keyboard."""
+def class_key(classes: list[str]) -> Component:
+    """Which colour of the bars is which class."""
     key = [html.Span([html.I(style={"background": f"var(--class-{place % 6})"}), said(label, 60)]) for place, label in enumerate(classes)]
-    return html.Div([html.Div(key, className="key"), html.Ol(_item(rules, 0)[0], className="rules")])
+    return html.Div(key, className="key")
+
+
+def tree_view(rules: list[Rule]) -> Component:
+    """Draw the rules of ``report.rules.tree_rules``; inner nodes fold and unfold by mouse and keyboard."""
+    return html.Ol(_item(rules, 0)[0], className="rules")
 
 
 def _item(rules: list[Rule], place: int) -> tuple[Component, int]:

@@ -10,7 +10,8 @@ import typer
 from mosaic_sae.cli.arguments import DEFAULT_CONFIG, AsJson, Config, Overrides
 
 if TYPE_CHECKING:
-    from mosaic_sae.config.schema import DatasetEntry, Experiment
+    from mosaic_sae.config.dataset_entry import DatasetEntry
+    from mosaic_sae.config.schema import Experiment
     from mosaic_sae.pipeline.doctor import Diagnosis
 
 EXAMPLES = (

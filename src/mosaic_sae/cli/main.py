@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from mosaic_sae import __version__, log
 from mosaic_sae.cli import app as app_verb
-from mosaic_sae.cli import doctor, init, ls, plan, run, show, translate, validate
+from mosaic_sae.cli import behaviour, doctor, explain, init, ls, name, plan, report, run, show, translate, validate
 from mosaic_sae.cli.arguments import examples
 from mosaic_sae.errors import MosaicError
 
@@ -75,7 +75,7 @@ def _root(
     log.configure(verbose)
 
 
-for _verb in (init, validate, plan, doctor, run, show, ls, translate, app_verb):
+for _verb in (init, validate, plan, doctor, run, show, explain, report, ls, name, translate, behaviour, app_verb):
     app.command(_verb.__name__.rpartition(".")[2], epilog=examples(_verb.EXAMPLES))(_verb.command)
 
 

@@ -17,7 +17,7 @@ _COLUMNS = ("dataset", "split", "model", "layer", "site", "sae", "representation
 
 
 def command(config: Config = DEFAULT_CONFIG, set_: Overrides = None, json_: AsJson = False) -> None:
-    """List every point: to run or to skip, and why.
+    """List every point: to run, to skip or to fail, and why.
 
     A point is one cell of the grid: dataset, split, layer, SAE, pooling, threshold, classifier. It is skipped when its result is there
     already and nothing that could change a number has changed. Nothing is computed.
@@ -37,7 +37,9 @@ def command(config: Config = DEFAULT_CONFIG, set_: Overrides = None, json_: AsJs
     rows = [[point.action, *(_cell(name, point.key) for name in columns), point.reason] for point in points]
     typer.echo(aligned(["", *columns, "because"], rows))
     n_run = sum(point.action == "run" for point in points)
-    typer.echo(f"\n{n_run} of {len(points)} points to run, {len(points) - n_run} to skip.")
+    n_fail = sum(point.action == "fail" for point in points)
+    failing = f", {n_fail} that cannot be run" if n_fail else ""
+    typer.echo(f"\n{n_run} of {len(points)} points to run, {len(points) - n_run - n_fail} to skip{failing}.")
 
 
 def _cell(name: str, key: dict[str, Any]) -> str:

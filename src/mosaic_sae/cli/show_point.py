@@ -7,7 +7,8 @@ from typing import Any
 
 from mosaic_sae.cli.places import POINT_FILE, results_folder
 from mosaic_sae.cli.tables import aligned
-from mosaic_sae.explain.cards import evidence_path, visible
+from mosaic_sae.explain.cards import visible
+from mosaic_sae.explain.evidence import evidence_of
 from mosaic_sae.fsio import read_json
 from mosaic_sae.report.content import latent_lines
 from mosaic_sae.report.names import configuration, interval, method_name, number, signed, whole
@@ -19,8 +20,7 @@ _MOST_LATENTS = 10
 def point_text(folder: Path) -> str:
     """Return a point as text."""
     point = read_json(folder / POINT_FILE)
-    path = evidence_path(results_folder(folder), point)
-    evidence = read_json(path) if path else None
+    evidence = evidence_of(results_folder(folder), point)
     lines = [*_scores(point), "", *_classes(point), "", *_confusion(point)]
     for label, found in latent_lines(point, evidence, _MOST_LATENTS).items():
         rows = [[str(line.latent), signed(line.weight), line.summary] for line in found]

@@ -17,10 +17,11 @@ def command(
     job: Annotated[Path, typer.Argument(metavar="JOB", help="YAML file: data, directions, translator, out.")],
     set_: Annotated[list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set one value of the file.")] = None,
 ) -> None:
-    """Write a dataset with translations of its rows, for translate-train and translate-test.
+    """Add translations of its rows to a dataset.
 
-    An English text in German becomes a row of language "de←en", with its label, group and split. Translators: a model on this machine, an
-    OpenAI-compatible endpoint, a table that exists already. A killed job goes on where it was.
+    For translate-train and translate-test: an English text in German becomes a row of language "de←en", with its label, group
+    and split. Translators: a model on this machine, an OpenAI-compatible endpoint, a table that exists already. A killed job
+    goes on where it was.
     """
     from mosaic_sae.config.load import load_translation
     from mosaic_sae.transfer.translate import translate

@@ -1,4 +1,4 @@
-"""From a file name (or a preset's name) and overrides to a valid :class:`Experiment`, or the recipe of an SAE or a translation."""
+"""From a file name (or a preset's name) and overrides to a valid :class:`Experiment`, or another kind of YAML file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mosaic_sae.config import lines
+from mosaic_sae.config.behaviour import Behaviour
 from mosaic_sae.config.describe import closest
 from mosaic_sae.config.poolings import canonical_pooling
 from mosaic_sae.config.presets import preset_names, preset_path
@@ -65,6 +66,15 @@ def load_translation(path: str | Path, overrides: list[str] | None = None) -> Tr
         ConfigError: as for :func:`load_experiment`.
     """
     return read_yaml(_existing(path, []), TranslationJob, overrides or []).value
+
+
+def load_behaviour(path: str | Path, overrides: list[str] | None = None) -> Behaviour:
+    """Read what a model is asked.
+
+    Raises:
+        ConfigError: as for :func:`load_experiment`.
+    """
+    return read_yaml(_existing(path, []), Behaviour, overrides or []).value
 
 
 def to_yaml(experiment: Experiment) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mosaic_sae.config.schema import Block
+from mosaic_sae.config.block import Block
 
 
 class SaeRecipe(Block):

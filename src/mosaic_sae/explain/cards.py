@@ -1,15 +1,124 @@
-"""Evidence as people read it: where its file is, what a latent fires on in a few words, and text made safe to show."""
+"""The latent card, what it says in a few words, and text made safe to show. ``docs/evidence.md`` is the normative text."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from mosaic_sae import fsio
 
-Card = Mapping[str, Any]
+
+class TopToken(TypedDict):
+    """A token on which a latent fires."""
+
+    piece: str
+    count: int
+    """Firings on it."""
+    mean: float
+    """Mean activation of those firings."""
+
+
+class Window(TypedDict):
+    """Part of an example, around the token on which the latent fires most strongly."""
+
+    id: str
+    label: str
+    language: str | None
+    """None where the data names no languages."""
+    value: float
+    """Largest activation in the whole example."""
+    pieces: list[str]
+    acts: list[float]
+    """Activation on each piece; 0 where the latent is silent."""
+    at: int
+    """Place of the strongest piece."""
+    cut: list[bool]
+    """Whether the example goes on before and after the window."""
+    picture: NotRequired[str]
+    """The example's picture in small, as a data address, where it has one."""
+    quantile: NotRequired[list[float]]
+    """Bounds of the band that a random example was drawn from: [0.25, 0.5] = the second quarter of the firing examples by value."""
+
+
+class Histogram(TypedDict):
+    """Values on the tokens on which the latent fires, in bins of equal width from 0 to ``max``."""
+
+    max: float
+    counts: list[int]
+
+
+class Neighbour(TypedDict):
+    """Another latent, and how near it is."""
+
+    latent: int
+    similarity: float
+    """Cosine of decoder directions, or Jaccard index of the tokens on which both fire."""
+
+
+class Nearest(TypedDict):
+    """The latents nearest to one, nearest first."""
+
+    decoder: list[Neighbour]
+    co_activation: list[Neighbour]
+
+
+class Name(TypedDict):
+    """What somebody calls a latent, and who."""
+
+    text: str
+    source: str
+    """In words: "names.csv", "Neuronpedia gemma-2-2b/12-gemmascope-res-16k", "gpt-x at host"."""
+    url: str | None
+    score: float | None
+    """Balanced accuracy of a judge who knew the name alone, for names that were tested; 0.5 = guessing."""
+
+
+class Use(TypedDict):
+    """A point that uses a latent."""
+
+    fingerprint: str
+    dataset: str
+    split: str
+    classifier: str
+    chosen: bool
+    """Whether cross-validation chose the point."""
+    label: str
+    """Class that the latent speaks for; of a tree, the class it separates best."""
+    weight: float
+    """Weight of the scaled value (logistic), or share of the tree's impurity reduction (tree)."""
+    rank: int
+    """1 = the largest in the point for this class."""
+
+
+class LatentCard(TypedDict):
+    """What a latent fires on in one dataset. Saved cards have neither ``name`` nor ``uses``: these are joined when they are read."""
+
+    latent: int
+    label: str
+    """Automatic, from the top tokens; "" for a silent latent."""
+    n_tokens: int
+    n_examples: int
+    density_tokens: float
+    density_examples: float
+    by_class: dict[str, float]
+    by_language: dict[str, float]
+    """Empty where the data names no languages."""
+    max: float
+    histogram: Histogram
+    top_tokens: list[TopToken]
+    examples: list[Window]
+    """Distinct texts with the largest activation, strongest first."""
+    random_examples: list[Window]
+    """Distinct texts drawn from bands of the firing examples, strongest band first."""
+    nearest: Nearest | None
+    """None = not computed for this latent."""
+    name: NotRequired[Name | None]
+    uses: NotRequired[list[Use]]
+
+
+Card = LatentCard | Mapping[str, Any]
 _SHOWN = {"\n": "⏎", "\r": "␍", "\t": "⇥"}
 
 
@@ -46,12 +155,23 @@ def quoted(piece: str) -> str:
 
 
 def summary(card: Card | None, limit: int = 4) -> str:
-    """Say in a few words what a latent fires on, from its strongest tokens."""
+    """Say in a few words what a latent fires on, from its strongest tokens; first its name and who gave it, if it has one."""
     if card is None:
         return "no evidence collected"
     if not card["top_tokens"]:
-        return "fires nowhere in these texts"
-    return "fires on: " + ", ".join(quoted(token["piece"]) for token in card["top_tokens"][:limit])
+        tokens = "fires nowhere in these texts"
+    else:
+        tokens = "fires on: " + ", ".join(quoted(token["piece"]) for token in card["top_tokens"][:limit])
+    name = card.get("name")
+    return f"{named(name)}; {tokens}" if name else tokens
+
+
+def named(name: Name | None) -> str:
+    """Return a name with its source, or that there is none."""
+    if name is None:
+        return "no name"
+    score = "" if name["score"] is None else f", score {name['score']:.2f}"
+    return f"“{visible(name['text'], 120)}” ({visible(name['source'], 60)}{score})"
 
 
 def card_of(evidence: Mapping[str, Any] | None, latent: int) -> Card | None:

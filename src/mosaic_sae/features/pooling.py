@@ -55,7 +55,7 @@ def pool(tokens: TokenLatents, pooling: str) -> sp.csr_array:
         is_last[last_tokens] = True
         chosen = np.repeat(is_last, pairs_per_token)
     elif (n := top_n(pooling)) is not None:
-        chosen = _among_top(tokens.token_offsets, values, n)
+        chosen = among_top(tokens.token_offsets, values, n)
         values = np.ones(len(values), dtype=np.float64)
     else:
         chosen = np.ones(len(values), dtype=bool)
@@ -81,7 +81,7 @@ def _combine(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, combine:
     return _csr(data, cell_columns, row_ends, shape)
 
 
-def _among_top(token_offsets: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+def among_top(token_offsets: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
     """Say for each pair whether it is among the ``n`` largest non-zero values of its token.
 
     Bits of positive float32 numbers order like the numbers, so one integer key sorts by (token, value descending); the

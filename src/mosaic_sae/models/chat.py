@@ -52,7 +52,9 @@ class ChatFrame:
         return encoded.input_ids, own
 
 
-def chat_frame(tokenizer: Any, system: str | None, name: str, processor: Any = None, with_picture: bool = False) -> ChatFrame:
+def chat_frame(
+    tokenizer: Any, system: str | None, name: str, processor: Any = None, with_picture: bool = False, asks_for_reply: bool = False
+) -> ChatFrame:
     """Render the model's own template once, with a mark in the place of the text.
 
     Args:
@@ -61,6 +63,7 @@ def chat_frame(tokenizer: Any, system: str | None, name: str, processor: Any = N
         name: of the model, for messages.
         processor: of a vision-language model; its template goes before the tokenizer's.
         with_picture: whether a picture stands before the text.
+        asks_for_reply: whether the turn of the model is opened after the text.
 
     Raises:
         ModelError: the model has no template, or the template refuses the turns or changes the text.
@@ -75,7 +78,7 @@ def chat_frame(tokenizer: Any, system: str | None, name: str, processor: Any = N
     # Templates of vision-language models take a turn as a list of parts, those of language models as one text.
     image_token = processor.image_token if with_picture else None
     for as_content in (_as_text,) if processor is None else (_as_parts, _as_text):
-        frame, refusal = _frame(tokenizer, template, system, image_token, as_content)
+        frame, refusal = _frame(tokenizer, template, system, image_token, as_content, asks_for_reply)
         if frame is not None:
             return frame
         refusals.append(refusal)
@@ -91,7 +94,12 @@ def _as_parts(text: str, image_token: str | None) -> Any:
 
 
 def _frame(
-    tokenizer: Any, template: str, system: str | None, image_token: str | None, as_content: Callable[[str, str | None], Any]
+    tokenizer: Any,
+    template: str,
+    system: str | None,
+    image_token: str | None,
+    as_content: Callable[[str, str | None], Any],
+    asks_for_reply: bool,
 ) -> tuple[ChatFrame | None, str]:
     """Return the frame, or None and what the template does instead of writing it."""
     from jinja2 import TemplateError
@@ -101,7 +109,9 @@ def _frame(
     for text in (MARK, f"  {MARK}  "):
         try:
             user = {"role": "user", "content": as_content(text, image_token)}
-            turn = tokenizer.apply_chat_template([*turns, user], chat_template=template, tokenize=False)
+            turn = tokenizer.apply_chat_template(
+                [*turns, user], chat_template=template, tokenize=False, add_generation_prompt=asks_for_reply
+            )
         except (TemplateError, ValueError, TypeError) as error:
             return None, f"refuses {'a system turn and ' if turns else ''}a user turn: {error}."
         # A template that expects one text writes a list of parts as Python does.

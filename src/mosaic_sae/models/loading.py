@@ -48,6 +48,30 @@ def load_base_model(located: LocatedModel, loading: Loading, device: torch.devic
     Raises:
         ModelError: it cannot be loaded, lacks weights, needs code that is not trusted, or cannot be quantised here.
     """
+    config = read_json(located.folder / "config.json")
+    model, first, _ = _load(located, loading, device, dtype, _auto_class(config))
+    return model.base_model, first
+
+
+def load_causal_model(located: LocatedModel, loading: Loading, device: torch.device, dtype: str) -> tuple[Any, torch.device]:
+    """Load a model with its head, which gives the logits of the next token; otherwise as :func:`load_base_model`.
+
+    Raises:
+        ModelError: also when its files hold no head.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model, first, missing = _load(located, loading, device, dtype, AutoModelForCausalLM)
+    if missing:
+        # transformers would go on with random numbers in their place.
+        raise ModelError(
+            f"The files of {located.name} lack {', '.join(sorted(missing)[:3])}; without them it predicts no token. Use the causal model."
+        )
+    return model, first
+
+
+def _load(located: LocatedModel, loading: Loading, device: torch.device, dtype: str, auto_class: Any) -> tuple[Any, torch.device, set[str]]:
+    """Return the model, the device that token ids go to, and the weights that its files lack."""
     import torch
 
     options: dict[str, Any] = {"dtype": getattr(torch, dtype), "local_files_only": True, "trust_remote_code": located.trust_remote_code}
@@ -56,16 +80,15 @@ def load_base_model(located: LocatedModel, loading: Loading, device: torch.devic
         options["device_map"] = {"": str(device)}
     if loading.device_map is not None:
         options["device_map"] = loading.device_map
-    config = read_json(located.folder / "config.json")
     if _is_capped(located):
         # The fused attention kernels leave the cap out.
         options["attn_implementation"] = "eager"
     quiet_transformers()
     try:
-        model, found = _auto_class(config).from_pretrained(located.folder, output_loading_info=True, **options)
+        model, info = auto_class.from_pretrained(located.folder, output_loading_info=True, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"Cannot load the model {located.name} from {located.folder}: {error}") from error
-    if absent := sorted(name for name in found["missing_keys"] if not name.startswith("lm_head")):
+    if absent := sorted(name for name in info["missing_keys"] if not name.startswith("lm_head")):
         # transformers would fill them with random numbers.
         raise ModelError(
             f"{len(absent)} weights of the model {located.name} are not in {located.folder}: {', '.join(absent[:3])}. "
@@ -73,7 +96,7 @@ def load_base_model(located: LocatedModel, loading: Loading, device: torch.devic
         )
     if "device_map" not in options:
         model = model.to(device)
-    return model.base_model.eval().requires_grad_(False), _first_device(model, device)
+    return model.eval().requires_grad_(False), _first_device(model, device), set(info["missing_keys"])
 
 
 def _auto_class(config: dict[str, Any]) -> Any:

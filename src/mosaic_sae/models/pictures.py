@@ -40,10 +40,11 @@ def load_processor(located: LocatedModel) -> Any:
         kind = _pictures_only(PROCESSOR_MAPPING[type(config)])
         stated, _ = kind.get_processor_dict(located.folder, **options)
         known = set(inspect.signature(kind.__init__).parameters) - set(kind.get_attributes())
-        more = {name: value for name, value in stated.items() if name in known} | _of_the_model(config)
+        tokenizer = AutoTokenizer.from_pretrained(located.folder, **options)
+        more = {name: value for name, value in stated.items() if name in known} | _of_the_model(config, tokenizer)
         return kind(
             image_processor=AutoImageProcessor.from_pretrained(located.folder, backend="pil", **options),
-            tokenizer=AutoTokenizer.from_pretrained(located.folder, **options),
+            tokenizer=tokenizer,
             **{name: None for name in kind.get_attributes() if name == "video_processor"},
             **more,
         )
@@ -75,11 +76,15 @@ def _pictures_only(kind: Any) -> Any:
     return PicturesOnly
 
 
-def _of_the_model(config: Any) -> dict[str, Any]:
+def _of_the_model(config: Any, tokenizer: Any) -> dict[str, Any]:
     """What a processor has to know of its model; many LLaVA folders leave it out, or were saved before it was needed."""
-    if config.model_type != "llava" or config.vision_config.model_type not in _CLASS_TOKENS:
+    if config.model_type != "llava":
         return {}
-    return {
+    token = tokenizer.convert_ids_to_tokens(config.image_token_id)
+    named = {"image_token": token} if token else {}
+    if config.vision_config.model_type not in _CLASS_TOKENS:
+        return named
+    return named | {
         "patch_size": config.vision_config.patch_size,
         "vision_feature_select_strategy": config.vision_feature_select_strategy,
         "num_additional_image_tokens": _CLASS_TOKENS[config.vision_config.model_type],

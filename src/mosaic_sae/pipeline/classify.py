@@ -43,6 +43,8 @@ class Labelled:
     pictures: list[Picture | None] | None = None
     reduced: dict[tuple[str, str], Split] = field(default_factory=dict)
     """By split and baseline: the rows of the split that the baseline can read, where these are not all."""
+    numbers: dict[str, list[float]] = field(default_factory=dict)
+    """Columns of numbers."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ def _features(task: _Task) -> Any:
         return pixels(task.data.pictures)
     if source.kind == "none":
         return np.zeros((len(task.data.ids), 1), dtype=np.float32)
+    if source.kind == "columns":
+        return np.column_stack([task.data.numbers[name] for name in source.columns]).astype(np.float32)
     assert source.folder is not None and source.pooling is not None
     if source.kind == "dense":
         return DenseStore(source.folder).load(source.pooling)

@@ -23,6 +23,7 @@ from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces
 from mosaic_sae.pipeline.signs import N_TEXTS, activations, write_signs
 from mosaic_sae.pipeline.sinks import TokenBatch, from_stored
 from mosaic_sae.pipeline.targets import ShardFiller, Target, make_targets
+from mosaic_sae.sources.images import thumbnail
 from mosaic_sae.store.format import read_manifest
 from mosaic_sae.store.reader import ActivationStore
 from mosaic_sae.store.writer import StoreWriter
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from mosaic_sae.sources.base import Examples
 
 logger = logging.getLogger(__name__)
+
+_GROUP_ROWS = 4096
 
 
 def extract(model: ModelReadings, examples: Examples, places: StorePlaces, settings: Settings) -> None:
@@ -42,7 +45,7 @@ def extract(model: ModelReadings, examples: Examples, places: StorePlaces, setti
     Raises:
         MosaicError: the model cannot be loaded or run.
     """
-    with _only_one_writer(places):
+    with only_one_writer(places):
         _write_examples(examples, places)
         targets = make_targets(model, examples, places, settings)
         if not settings.act_only:
@@ -59,7 +62,7 @@ def extract(model: ModelReadings, examples: Examples, places: StorePlaces, setti
 
 def keep_activations(model: ModelReadings, examples: Examples, places: StorePlaces, settings: Settings) -> None:
     """Make the stores of token ids and token-level activations complete, and nothing else."""
-    with _only_one_writer(places):
+    with only_one_writer(places):
         targets = make_targets(model, examples, places, settings)
         _Pass(model, examples, places, settings).run(targets.tokens, targets.activations)
 
@@ -71,21 +74,24 @@ def is_extracted(model: ModelReadings, examples: Examples, places: StorePlaces, 
     return all(writer.is_complete and not missing(thorough) for writer, missing in stores)
 
 
-def _only_one_writer(places: StorePlaces) -> FileLock:
+def only_one_writer(places: StorePlaces) -> FileLock:
     """Lock a model's stores of a dataset: a second process waits, then finds them complete."""
     places.examples.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(places.examples.parent / ".lock")
 
 
 def _write_examples(examples: Examples, places: StorePlaces) -> None:
-    """Write ids, texts and labels in row order, once."""
+    """Write ids, texts, labels and small pictures in row order, once."""
     if places.examples.is_file():
         return
     remove_leftovers(places.examples.parent)
     columns: dict[str, Any] = {"id": examples.ids, "text": examples.texts, "label": examples.labels}
     optional = {"group": examples.groups, "language": examples.languages, "split": examples.splits}
     columns |= {name: values for name, values in optional.items() if values is not None}
-    write_with(places.examples, lambda temporary: pq.write_table(pa.table(columns), temporary))
+    if examples.pictures is not None:
+        columns["picture"] = [thumbnail(picture) if picture else None for picture in examples.pictures]
+    # Groups as small as shards, so that one example can be read without the texts of all.
+    write_with(places.examples, lambda temporary: pq.write_table(pa.table(columns), temporary, row_group_size=_GROUP_ROWS))
 
 
 class _Pass:

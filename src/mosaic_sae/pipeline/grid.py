@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +27,12 @@ class Source:
     """Where a point's features come from; points that share one are evaluated together."""
 
     kind: str
-    """latents, dense, texts, pictures or none."""
+    """latents, dense, texts, pictures, columns or none."""
     folder: Path | None = None
     fingerprint: str | None = None
     pooling: str | None = None
+    columns: tuple[str, ...] = ()
+    """Names of the dataset's columns of numbers."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class PointMaker:
         self._splits = splits
 
     def of_dataset(self) -> list[Point]:
-        """Points that need no model: majority, TF-IDF and pixels."""
+        """Points that need no model: majority, TF-IDF, pixels and columns of numbers."""
         points = []
         for split in self._splits:
             if "majority" in self._params.baselines:
@@ -69,7 +72,17 @@ class PointMaker:
             for name, kind in (("tfidf", "texts"), ("pixels", "pictures")):
                 if name in self._params.baselines and part_it_reads(self._examples, split, name) is not None:
                     points.append(self._point(split, name, "logistic", Source(kind)))
+            if "columns" in self._params.baselines:
+                points.extend(self._point(split, name, "logistic", source) for name, source in self._column_sources())
         return points
+
+    def _column_sources(self) -> Iterator[tuple[str, Source]]:
+        """Yield each column of numbers alone, then, if there are several, all together."""
+        numbers = self._examples.numbers
+        sets = [(f"column {name}", (name,)) for name in numbers] + ([("columns", tuple(numbers))] if len(numbers) > 1 else [])
+        for representation, names in sets:
+            # The numbers are no part of the dataset's fingerprint.
+            yield representation, Source("columns", None, fingerprint({name: numbers[name] for name in names}), None, names)
 
     def of_model(self, model: ModelReadings, places: StorePlaces) -> list[Point]:
         """Points on the features of one model."""

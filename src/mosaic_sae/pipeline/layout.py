@@ -52,7 +52,8 @@ def point_folder(base: Path, key: Mapping[str, object], fingerprint: str) -> Pat
     where = where / slug(str(key["dataset"])) / slug(str(key["split"]))
     name = f"{key['classifier']}-{fingerprint}"
     if key["layer"] is None:
-        return where / "baselines" / f"{key['representation']}-{name}"
+        # "column NAME" has a name from the data in it.
+        return where / "baselines" / f"{slug(str(key['representation']))}-{name}"
     where = where / f"layer_{key['layer']}"
     if key["sae"] is None:
         return where / "baselines" / f"{key['representation']}-{name}"

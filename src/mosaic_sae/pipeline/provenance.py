@@ -17,7 +17,7 @@ from mosaic_sae.pipeline.signs import read_signs
 if TYPE_CHECKING:
     from mosaic_sae.sources.base import Examples
 
-_PACKAGES = ("mosaic-sae", "torch", "transformers", "scikit-learn", "numpy", "scipy", "datasets", "safetensors", "skops")
+_PACKAGES = ("mosaic-sae", "torch", "transformers", "scikit-learn", "numpy", "scipy", "datasets", "pillow", "safetensors", "skops")
 
 
 @cache

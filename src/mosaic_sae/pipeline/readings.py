@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mosaic_sae.config.schema import Experiment, ModelEntry
+from mosaic_sae.config.schema import Experiment, ModelEntry, Names
 from mosaic_sae.errors import ConfigError, SaeError
 from mosaic_sae.fingerprint import fingerprint
 from mosaic_sae.models.families import FAMILIES
@@ -22,6 +22,7 @@ from mosaic_sae.models.vision import VisionLanguageModel
 from mosaic_sae.pipeline.layout import StoreLayout
 from mosaic_sae.sae.load import load_sae
 from mosaic_sae.sae.metadata import site_of
+from mosaic_sae.sae.paths import fill_path
 from mosaic_sae.sae.random import random_sae
 from mosaic_sae.sae.releases import sae_block_of
 
@@ -42,6 +43,8 @@ class Reading:
     sae: SparseAutoencoder
     is_control: bool = False
     """True for the random SAE that stands beside a trained one."""
+    names: Names | None = None
+    """Where its latents' names come from, layer and width filled in."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def resolve_model(experiment: Experiment, entry: ModelEntry) -> ModelReadings:
         sae = load_sae(block, layer, width, site)
         point = HookPoint(layer, site_of(sae.metadata, site))
         _check_fit(sae, point, located)
-        readings.append(Reading(point, sae.metadata.name, sae))
+        readings.append(Reading(point, sae.metadata.name, sae, names=_names(entry, layer, width, site)))
         if "random_sae" in experiment.classification_params.baselines:
             control = random_sae(sae, sae.metadata.l0 or sae.k or min(_USUAL_L0, sae.d_sae // 4), settings.seed)
             readings.append(Reading(point, control.metadata.name, control, is_control=True))
@@ -114,6 +117,14 @@ def resolve_model(experiment: Experiment, entry: ModelEntry) -> ModelReadings:
         loading=Loading(entry.blocks, entry.device_map, entry.quantisation),
         tower_width=of_tower,
     )
+
+
+def _names(entry: ModelEntry, layer: int, width: str | None, site: str) -> Names | None:
+    if entry.names is None:
+        return None
+    places = {"file": entry.names.file, "neuronpedia": entry.names.neuronpedia}
+    filled = {key: place and fill_path(place, layer, width, site, f"models.names.{key}") for key, place in places.items()}
+    return entry.names.model_copy(update=filled)
 
 
 def _check_fit(sae: SparseAutoencoder, point: HookPoint, located: LocatedModel) -> None:

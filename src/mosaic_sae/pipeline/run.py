@@ -1,4 +1,4 @@
-"""The one place that knows the order of the steps: extract, classify, evidence, table, report."""
+"""The one place that knows the order of the steps: extract, index, classify, table, evidence, report."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from typing import Any
 from mosaic_sae.config.load import Loaded
 from mosaic_sae.config.schema import Experiment
 from mosaic_sae.errors import MosaicError, StoreError
-from mosaic_sae.explain.evidence import write_evidence
 from mosaic_sae.fsio import read_json, write_json, write_text
 from mosaic_sae.log import format_seconds, log_file
 from mosaic_sae.pipeline import provenance
 from mosaic_sae.pipeline.across_domains import write_transfer
+from mosaic_sae.pipeline.across_models import write_model_transfer
 from mosaic_sae.pipeline.classify import Failure, Labelled, classify
+from mosaic_sae.pipeline.evidence import collect_evidence, index_stores
 from mosaic_sae.pipeline.extract import extract as extract_stores
 from mosaic_sae.pipeline.fit_check import read_check
 from mosaic_sae.pipeline.grid import Point, split_identity
-from mosaic_sae.pipeline.layout import evidence_path, run_folder, split_path
+from mosaic_sae.pipeline.layout import run_folder, split_path
+from mosaic_sae.pipeline.names import gather_names
 from mosaic_sae.pipeline.readable import READS, left_out, part_it_reads
 from mosaic_sae.pipeline.results import write_results
 from mosaic_sae.pipeline.signs import read_signs
@@ -36,7 +38,6 @@ from mosaic_sae.sources.all_splits import NamedSplit
 from mosaic_sae.sources.splits import Split
 from mosaic_sae.sources.units import duplicate_units
 from mosaic_sae.store.format import read_manifest
-from mosaic_sae.store.reader import LatentStore, TokenStore
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +133,8 @@ def _now() -> str:
 
 def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, classify: bool) -> list[Failure]:
     started = time.monotonic()
+    # Before the model runs, so that a wrong file of names costs nothing.
+    gather_names(work, experiment.settings.base_classify_dir)
     for pairing in work.pairings:
         if extract:
             extract_stores(pairing.model, pairing.examples, pairing.places, experiment.settings)
@@ -140,6 +143,9 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
                 f"Classification needs stored features, but {missing}. Run without --classify-only, or with --extract-only first."
             )
     record.time("extract", started)
+    started = time.monotonic()
+    index_stores(work)
+    record.time("index", started)
     record.write(models=[facts for pairing in work.pairings for facts in _model_facts(pairing)])
     if not classify:
         record.write(status="done", finished=_now())
@@ -148,7 +154,6 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
     failed = _classify(experiment, work, record)
     record.time("classify", started)
     started = time.monotonic()
-    _collect_evidence(experiment, work)
     points = [point.folder for point in work.points if point.is_done]
     write_results(
         points,
@@ -157,9 +162,11 @@ def _run(experiment: Experiment, work: Work, record: _Record, extract: bool, cla
         experiment.classification_params.n_bootstrap,
         experiment.settings.seed,
     )
+    collect_evidence(work, experiment.settings.base_classify_dir, record.folder)
     record.time("evidence", started)
     started = time.monotonic()
     write_transfer(experiment, work, record.folder)
+    write_model_transfer(experiment, work, record.folder)
     record.time("transfer", started)
     record.write(status="done", finished=_now())
     started = time.monotonic()
@@ -218,6 +225,7 @@ def _labelled(experiment: Experiment, examples: Any, splits: list[NamedSplit]) -
         rows,
         keys=examples.keys,
         pictures=examples.pictures,
+        numbers=examples.numbers,
         reduced={pair: part for pair, part in parts.items() if isinstance(part, Split) and part is not rows[pair[0]]},
     )
 
@@ -272,27 +280,3 @@ def _dataset_facts(examples: Any, data: Labelled, work: Work, baselines: Sequenc
         "licence": examples.provenance.get("licence"),
         "provenance": examples.provenance,
     }
-
-
-def _collect_evidence(experiment: Experiment, work: Work) -> None:
-    """Gather what the latents fire on that some probe or tree of this run uses."""
-    for pairing in work.pairings:
-        for reading in pairing.model.readings:
-            done = [
-                point
-                for point in pairing.points
-                if point.key["sae"] == reading.name and point.key["representation"] == "sae" and point.is_done
-            ]
-            latents = {latent for point in done for latent in _latents_shown(point)}
-            if not latents:
-                continue
-            place = pairing.places.latents[reading.name]
-            path = evidence_path(experiment.settings.base_classify_dir, place.fingerprint)
-            tokens = TokenStore(pairing.places.tokens.folder, pairing.model.tokenizer)
-            write_evidence(path, LatentStore(place.folder), tokens, pairing.examples, latents)
-
-
-def _latents_shown(point: Point) -> set[int]:
-    content = read_json(point.folder / "point.json")
-    nodes = content["tree"]["nodes"] if content["tree"] else []
-    return {top["latent"] for top in content["top_latents"]} | {node["latent"] for node in nodes if node["latent"] is not None}

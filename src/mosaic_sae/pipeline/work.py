@@ -7,10 +7,12 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mosaic_sae.config.schema import DatasetEntry, Experiment
-from mosaic_sae.errors import ConfigError
+from mosaic_sae.config.dataset_entry import DatasetEntry
+from mosaic_sae.config.schema import Experiment
+from mosaic_sae.errors import ConfigError, MosaicError
 from mosaic_sae.pipeline.extract import is_extracted
 from mosaic_sae.pipeline.grid import Point, PointMaker
+from mosaic_sae.pipeline.model_pairs import check_pairs
 from mosaic_sae.pipeline.readable import left_out
 from mosaic_sae.pipeline.readings import ModelReadings, StorePlaces, places, resolve_model
 from mosaic_sae.sources.all_splits import NamedSplit, make_splits
@@ -52,17 +54,22 @@ def prepare(experiment: Experiment) -> Work:
     """Load datasets and find models; nothing is computed.
 
     Raises:
-        MosaicError: a dataset, model or SAE cannot be had.
+        MosaicError: a dataset, model or SAE cannot be had, or not one split of all datasets can be made.
     """
     if experiment.settings.cuda_visible_devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = experiment.settings.cuda_visible_devices
     # Models first: a model that cannot be had is known at once, while a dataset may take long to load.
     models = [resolve_model(experiment, entry) for entry in experiment.models]
+    check_pairs(experiment.transfer.models, models)
     datasets = [(entry, load_examples(entry, experiment.settings.seed)) for entry in experiment.datasets]
     settings = experiment.settings
     for _, examples in datasets:
         _check_inputs(experiment, examples)
     splits = {examples.name: make_splits(examples, entry.splits, settings.test_size, settings.seed) for entry, examples in datasets}
+    made = [split.rows for of_dataset in splits.values() for split in of_dataset]
+    if all(isinstance(rows, MosaicError) for rows in made):
+        # Nothing could be evaluated; that is better known before hours of extraction.
+        raise ConfigError("\n".join(str(rows) for rows in made))
     pairings: list[Pairing] = []
     dataset_points: list[tuple[Examples, Point]] = []
     for _, examples in datasets:

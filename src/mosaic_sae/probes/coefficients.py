@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from mosaic_sae.probes.solver import LinearFit
+if TYPE_CHECKING:
+    from mosaic_sae.probes.solver import LinearFit
 
 N_TOP = 20
 """Latents listed per class."""

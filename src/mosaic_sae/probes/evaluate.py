@@ -156,7 +156,15 @@ def _fit_tree(
     chosen = choose(grid)
     present, y_train = np.unique(y[train], return_inverse=True)
     final = tree.fit_tree(rows, train, y_train, classes[present], chosen.params, seed)
-    return _Fitted(final.estimator, chosen, grid, final.n_used, None, None if rows.kind == "text" else final.nodes)
+    nodes = [{**node, "counts": _of_all_classes(node["counts"], present, len(classes))} for node in final.nodes]
+    return _Fitted(final.estimator, chosen, grid, final.n_used, None, None if rows.kind == "text" else nodes)
+
+
+def _of_all_classes(counts: list[int], present: np.ndarray, n_classes: int) -> list[int]:
+    """Put counts of the classes in training among those of all classes; a class of the test part alone has none."""
+    spread = np.zeros(n_classes, dtype=np.int64)
+    spread[present] = counts
+    return spread.tolist()
 
 
 def _fit_majority(

@@ -107,7 +107,8 @@ def _fit_l1_path(x: Matrix, y: np.ndarray, n_classes: int, c_values: Sequence[fl
     """Fit with liblinear; several classes as one against the rest, because L1 softmax (saga) takes ten times as long."""
     targets = [y == 1] if n_classes == 2 else [y == i for i in range(n_classes)]
     # Balanced weights make the intercept of the empty model 0, so below this C exactly, no weight leaves 0.
-    first_c = [1 / np.abs(x.T @ (_balanced(target.astype(np.int64), 2) * (target - 0.5))).max() for target in targets]
+    slopes = [np.abs(x.T @ (_balanced(target.astype(np.int64), 2) * (target - 0.5))).max(initial=0.0) for target in targets]
+    first_c = [1 / slope if slope else np.inf for slope in slopes]  # no latent may be active on the rows at all
     fits = []
     for c in c_values:
         parts = [

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,9 @@ def roc_auc(true: np.ndarray, probabilities: np.ndarray) -> float | None:
 
     None where it is undefined: a class without a row, or without a row of another class.
     """
+    # Here, because the app uses this module's F1 and does without scikit-learn.
+    from sklearn.metrics import roc_auc_score
+
     k = probabilities.shape[1]
     if len(np.unique(true)) < k or k < 2:
         return None

@@ -6,14 +6,16 @@ import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mosaic_sae.errors import ProbeError
 from mosaic_sae.fsio import write_bytes, write_with
 from mosaic_sae.probes.coefficients import Coefficients
-from mosaic_sae.probes.result import ProbeResult
+
+if TYPE_CHECKING:  # explanations read coefficients without waiting for scikit-learn
+    from mosaic_sae.probes.result import ProbeResult
 
 COEFFICIENTS = "coefficients.safetensors"
 PREDICTIONS = "predictions.parquet"

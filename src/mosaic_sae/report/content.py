@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ import pandas as pd
 from mosaic_sae import fsio
 from mosaic_sae.errors import StoreError
 from mosaic_sae.explain.cards import Card, card_of, evidence_path, summary
+from mosaic_sae.explain.evidence import evidence_of
 from mosaic_sae.report import tables
+from mosaic_sae.report.examples import Examples, explained_examples
 from mosaic_sae.report.facts import domain_splits
+from mosaic_sae.report.model_transfer import ModelTransfer, read_model_transfer
 from mosaic_sae.report.rules import Rule, tree_rules
 from mosaic_sae.report.transfer import Transfer, read_transfer
 from mosaic_sae.report.verdict import Verdict, verdict
@@ -66,12 +69,16 @@ class Section:
     split: str
     verdict: Verdict
     scores: pd.DataFrame
+    by_model: list[tuple[str, pd.DataFrame]]
+    """The same for each model alone; empty when there is one."""
     pooling: list[PoolingTable]
     probe: Mapping[str, Any] | None
     """point.json of the CV-chosen SAE logistic probe."""
     latents: dict[str, list[LatentLine]]
     tree: Mapping[str, Any] | None
     rules: list[Rule]
+    examples: Examples | None
+    """Of the better of the two by CV; None without an SAE probe."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ class Content:
     transfers: list[Transfer]
     """One for each dataset with a split of kind language or modality, whose many splits are no sections of their own."""
     n_points: int
+    across_models: list[ModelTransfer] = field(default_factory=list)
 
 
 def read_run(run_folder: Path) -> dict[str, Any]:
@@ -117,7 +125,7 @@ def gather(run_folder: Path) -> Content:
     summed_up = domain_splits(run)
     single = [pair for pair in tables.sections(frame) if pair not in summed_up]
     sections = [_section(base, frame, dataset, split, evidence) for dataset, split in single]
-    return Content(run, sections, read_transfer(run_folder), len(frame))
+    return Content(run, sections, read_transfer(run_folder), len(frame), read_model_transfer(run_folder))
 
 
 def _section(base: Path, frame: pd.DataFrame, dataset: str, split: str, known: dict[Path, Any]) -> Section:
@@ -134,20 +142,28 @@ def _section(base: Path, frame: pd.DataFrame, dataset: str, split: str, known: d
         split=split,
         verdict=verdict(scores),
         scores=scores,
+        by_model=tables.scores_by_model(frame, dataset, split),
         pooling=[table for name in ("logistic", "tree") if (table := pooling_table(frame, dataset, split, name))],
         probe=points["logistic"],
         latents=latent_lines(points["logistic"], found["logistic"], MOST_LATENTS),
         tree=points["tree"],
         rules=tree_rules(points["tree"], found["tree"]) if points["tree"] else [],
+        examples=_examples(base, scores),
     )
+
+
+def _examples(base: Path, scores: pd.DataFrame) -> Examples | None:
+    best = tables.reference_probe(scores)
+    point = None if best is None else read_point(base, best["path"])
+    return explained_examples(base, base / best["path"], point) if best is not None and point else None
 
 
 def _evidence(base: Path, point: Mapping[str, Any] | None, known: dict[Path, Any]) -> Any:
     path = evidence_path(base, point) if point else None
-    if path is None:
+    if point is None or path is None:
         return None
     if path not in known:
-        known[path] = fsio.read_json(path)
+        known[path] = evidence_of(base, point)
     return known[path]
 
 

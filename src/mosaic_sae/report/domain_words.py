@@ -18,6 +18,7 @@ class DomainWords:
     means: str
     heading: str
     latents: str
+    elsewhere: str
     bold: str
     strongest: str
     rows: str
@@ -38,6 +39,7 @@ DOMAIN_WORDS = {
         means="Mean macro F1 over languages, and over pairs of different languages",
         heading="Trained on one language, tested on another",
         latents="The strongest latents of each language's CV-chosen logistic probe, followed through the test texts of all languages.",
+        elsewhere="most other languages",
         bold="the languages in which it marks the class",
         strongest="Strongest text in each language",
         rows="texts",
@@ -57,6 +59,7 @@ DOMAIN_WORDS = {
         means="Mean macro F1 on texts and images, trained on the same and on the other",
         heading="Trained on texts or images, tested on both",
         latents="The strongest latents of each CV-chosen logistic probe, that of texts and that of images, followed through all test rows.",
+        elsewhere="the other",
         bold="where it marks the class",
         strongest="Strongest text and image",
         rows="rows",

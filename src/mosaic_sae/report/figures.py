@@ -143,15 +143,22 @@ def share_curves(curve: Sequence[SharePoint], by: str = "language") -> go.Figure
             )
     figure.update_layout(
         template="none",
-        height=420,
+        height=440,
         margin={"l": 60, "r": 16, "t": 16, "b": 44},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
-        legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top", "xanchor": "left"},
+        legend={"orientation": "h", "x": 0, "y": -0.26, "yanchor": "top", "xanchor": "left"},
         dragmode=False,
     )
     grid = {"gridcolor": "rgba(128,136,146,.25)", "zeroline": False, "fixedrange": True}
-    figure.update_xaxes(title={"text": "training rows (logarithmic)"}, type="log", tickformat=",", **grid)
-    figure.update_yaxes(title={"text": "mean macro F1"}, range=[0, 1.0], dtick=0.2, **grid)
+    rows = sorted({point.n_train for point in curve})
+    figure.update_xaxes(
+        title={"text": "training rows (logarithmic)", "font": {"size": 13}, "standoff": 8},
+        type="log",
+        tickvals=rows,
+        ticktext=[f"{n:,}" for n in rows],
+        **grid,
+    )
+    figure.update_yaxes(title={"text": "mean macro F1", "font": {"size": 13}}, range=[0, 1.0], dtick=0.2, **grid)
     return figure

@@ -16,6 +16,7 @@ REPRESENTATIONS = {
     "vision_tower": "Vision tower",
     "pixels": "Pixels",
     "tfidf": "TF-IDF",
+    "columns": "All columns",
     "majority": "Majority class",
     "shuffled_labels": "Shuffled labels",
 }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mosaic_sae.explain.cards import card_of, summary
+from mosaic_sae.explain.questions import answers, question, short_question
 from mosaic_sae.report.names import present
 
 
@@ -21,6 +22,8 @@ class Rule:
     latent: int | None
     """What the node asks; None at a leaf."""
     question: str
+    short: str
+    """The question in a few letters, for a drawing."""
     fires_on: str
     n: int
     counts: list[float]
@@ -39,27 +42,30 @@ def tree_rules(point: Mapping[str, Any], evidence: Mapping[str, Any] | None = No
         return []
     nodes = {node["id"]: node for node in tree["nodes"]}
     pooling, threshold = point["key"].get("pooling") or "value", point["key"].get("binarise")
+    threshold = threshold if present(threshold) else None
     rules: list[Rule] = []
     waiting: list[tuple[int, int, str]] = [(tree["nodes"][0]["id"], 0, "")]
     while waiting and len(rules) < len(nodes):  # the bound holds even for a damaged file whose nodes form a ring
         node_id, depth, came = waiting.pop()
         node = nodes[node_id]
         latent = node.get("latent")
-        question = "" if latent is None else _question(latent, pooling, threshold, node["threshold"])
+        asked = "" if latent is None else question(latent, pooling, threshold, node["threshold"])
+        short = "" if latent is None else short_question(latent, threshold, node["threshold"])
         fires_on = "" if latent is None else summary(card_of(evidence, latent), 3)
-        rules.append(Rule(node_id, depth, came, latent, question, fires_on, int(node["n"]), list(node["counts"]), str(node["class"])))
+        counts = list(node["counts"])
+        rules.append(Rule(node_id, depth, came, latent, asked, short, fires_on, int(node["n"]), counts, str(node["class"])))
         if latent is not None:
-            no, yes = _answers(threshold, node["threshold"])
+            no, yes = answers(threshold, node["threshold"])
             waiting.append((node["right"], depth + 1, yes))
             waiting.append((node["left"], depth + 1, no))
     return rules
 
 
-def _question(latent: int, pooling: str, threshold: Any, cut: float) -> str:
-    if present(threshold):
-        return f"Does the {pooling} of latent {latent} reach {threshold:g}?"
-    return f"Is the {pooling} of latent {latent} above {cut:.4g}?"
-
-
-def _answers(threshold: Any, cut: float) -> tuple[str, str]:
-    return ("no", "yes") if present(threshold) else (f"no (≤ {cut:.4g})", f"yes (> {cut:.4g})")
+def path_to(rules: Sequence[Rule], node: int) -> list[Rule]:
+    """Return the rules from the root to a node, both included; empty when there is no such node."""
+    path: list[Rule] = []
+    for rule in rules:
+        path = [*path[: rule.depth], rule]
+        if rule.node == node:
+            return path
+    return []

@@ -104,6 +104,19 @@ def scores(frame: pd.DataFrame, dataset: str, split: str) -> pd.DataFrame:
     )
 
 
+def scores_by_model(frame: pd.DataFrame, dataset: str, split: str) -> list[tuple[str, pd.DataFrame]]:
+    """Return, for each model of a section with several, what ``scores`` would say if it were the only one; else nothing.
+
+    Methods without a model stand in every table.
+    """
+    part = frame[(frame["dataset"] == dataset) & (frame["split"] == split)]
+    models = part["model"].dropna().unique()
+    if len(models) < 2:
+        return []
+    alone = [(str(model), part[(part["model"] == model) | part["model"].isna()]) for model in models]
+    return [(model, scores(mark_chosen(rows), dataset, split)) for model, rows in alone]
+
+
 def chosen_sae(frame: pd.DataFrame, dataset: str, split: str, classifier: str) -> pd.Series | None:
     """Return the CV-chosen SAE point of one classifier, or None."""
     part = scores(frame, dataset, split)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mosaic_sae.errors import StoreError
 from mosaic_sae.report.modality_words import modality_verdicts
-from mosaic_sae.report.names import method_name, present, role_of
+from mosaic_sae.report.names import method_name, number, present, role_of
 from mosaic_sae.report.transfer_words import verdicts
 from mosaic_sae.transfer.translated import parse_language, translation_modes
 
@@ -123,6 +123,8 @@ class Transfer:
     """Empty where nothing was translated."""
     by_layer: list[Outcome]
     curve: list[SharePoint]
+    curve_words: list[str]
+    """What the curves say, method by method."""
     kinds: list[tuple[str, dict[str, int]]]
     """By training domain: how many of its strongest latents are of each kind."""
     latents: list[ShiftLine]
@@ -137,8 +139,11 @@ def read_transfer(run_folder: Path) -> list[Transfer]:
         StoreError: a table cannot be read.
     """
     cells, shifts = (_read(run_folder / f"{name}.parquet") for name in ("transfer", "latent_shift"))
-    if cells is None:
-        return []
+    return [] if cells is None else transfers(cells, shifts)
+
+
+def transfers(cells: pd.DataFrame, shifts: pd.DataFrame | None) -> list[Transfer]:
+    """Sum up the two tables, one ``Transfer`` for each split of kind language or modality."""
     found = []
     for (dataset, family, by), part in cells.groupby(["dataset", "family", "by"], sort=False):
         shift = None if shifts is None else shifts[(shifts["dataset"] == dataset) & (shifts["family"] == family)]
@@ -171,6 +176,7 @@ def _transfer(dataset: str, family: str, by: str, cells: pd.DataFrame, shift: pd
     tests = sorted(set(shown["test_domain"]))
     low, high = shown["macro_f1"].min(), shown["macro_f1"].max()
     sizes = sorted(set(whole["n_train"]))
+    curve = _curve(chosen)
     return Transfer(
         dataset=dataset,
         family=family,
@@ -180,7 +186,8 @@ def _transfer(dataset: str, family: str, by: str, cells: pd.DataFrame, shift: pd
         outcomes=[_outcome(method_name(*method), role_of(method[0]), part) for method, part in _by_method(whole)],
         modes=_modes(shown),
         by_layer=_by_layer(cells[(cells["selection"] == "layer") & (cells["share"] == 1)]),
-        curve=_curve(chosen),
+        curve=curve,
+        curve_words=_native_rows_worth(curve),
         kinds=[] if shift is None else _kinds(shift),
         latents=[] if shift is None else _lines(shift),
         n_train=f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}",
@@ -254,9 +261,14 @@ def _by_layer(cells: pd.DataFrame) -> list[Outcome]:
 
 
 def _curve(cells: pd.DataFrame) -> list[SharePoint]:
-    """One line for each method and share; empty when only the whole training part was used."""
+    """One line for each method and share; empty when only the whole training part was used.
+
+    Both means are over the same test domains, those that are trained on too: native and transferred scores of one curve compare.
+    """
     if cells["share"].nunique() < 2:
         return []
+    trained = set(cells["train_domain"])
+    cells = cells[cells["test_domain"].isin(trained)] if len(trained) > 1 else cells
     points = []
     for method, rows in _by_method(cells):
         for share, part in rows.groupby("share"):
@@ -264,6 +276,28 @@ def _curve(cells: pd.DataFrame) -> list[SharePoint]:
             n_train = round(float(part.drop_duplicates("train_domain")["n_train"].mean()))
             points.append(SharePoint(outcome.method, outcome.role, float(str(share)), n_train, outcome.own, outcome.others))
     return points
+
+
+def _native_rows_worth(curve: list[SharePoint]) -> list[str]:
+    """Say for each method how many rows of the domain itself give what the whole training part of another domain gives."""
+    lines = []
+    for method in dict.fromkeys(point.method for point in curve if point.role != "control"):
+        points = sorted((point for point in curve if point.method == method), key=lambda point: point.n_train)
+        whole = points[-1]
+        if not present(whole.others):
+            continue
+        reached = next((place for place, point in enumerate(points) if point.own >= whole.others), None)
+        if reached is None:
+            worth = f"more than {whole.n_train:,}"
+        elif reached == 0:
+            worth = f"{points[0].n_train:,} or fewer"
+        else:
+            worth = f"{points[reached - 1].n_train:,} to {points[reached].n_train:,}"
+        lines.append(
+            f"{method}: {whole.n_train:,} training rows of another language give {number(whole.others)} on average;"
+            f" as much as {worth} rows of the language itself."
+        )
+    return lines
 
 
 def _kinds(shift: pd.DataFrame) -> list[tuple[str, dict[str, int]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +13,48 @@ from markupsafe import Markup
 
 from mosaic_sae import __version__, fsio
 from mosaic_sae.explain.cards import quoted, visible
+from mosaic_sae.explain.display import CSS, explanation_html
 from mosaic_sae.report import facts, names
 from mosaic_sae.report.content import MOST_TEXTS, Content, Section, gather
 from mosaic_sae.report.domain_words import DOMAIN_WORDS
+from mosaic_sae.report.examples import CHOICE, probe_in_words
 from mosaic_sae.report.figures import PLOT_CONFIG, describe_scores, score_intervals, share_curves
+from mosaic_sae.report.markdown import SHOWN, escape_markdown, explanation_markdown, markdown_text
 from mosaic_sae.report.shading import runs_of_tokens
 from mosaic_sae.report.transfer import Transfer
 from mosaic_sae.report.verdict import OUTCOMES
 from mosaic_sae.transfer.translated import MODES
 
 TEMPLATES = Path(__file__).parent / "templates"
+FORMATS = ("html", "markdown")
 OUTCOME_PILLS = {"sae": "accent", "baseline": "warn", "close": "", "none": ""}
-_MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")
 
 
-def write_report(run_folder: Path) -> tuple[Path, Path]:
+def write_report(
+    run_folder: Path, out: Path | None = None, formats: Collection[str] = FORMATS, content: Content | None = None
+) -> list[Path]:
     """Write the report of a finished run: one self-contained HTML file, and Markdown with the same content.
 
     Args:
         run_folder: holds ``run.json`` and, unless every point failed, ``results.parquet``.
+        out: folder of the report; None = the run's own.
+        formats: "html", "markdown", or both.
+        content: what ``gather`` returned for this run; None = gather it.
 
     Returns:
-        Paths of ``report.html`` and ``report.md``.
+        Paths of ``report.html`` and ``report.md``, as far as asked for.
 
     Raises:
         StoreError: the folder is no run, or its tables cannot be read.
     """
-    content = gather(run_folder)
-    html_path, markdown_path = run_folder / "report.html", run_folder / "report.md"
-    fsio.write_text(html_path, _clean(html_report(content)))
-    fsio.write_text(markdown_path, _clean(markdown_report(content)))
-    return html_path, markdown_path
+    content = content or gather(run_folder)
+    folder = out or run_folder
+    makers = {"html": ("report.html", html_report), "markdown": ("report.md", markdown_report)}
+    written = []
+    for name, make in (makers[format_] for format_ in formats):
+        fsio.write_text(folder / name, _clean(make(content)))
+        written.append(folder / name)
+    return written
 
 
 def html_report(content: Content) -> str:
@@ -54,7 +65,8 @@ def html_report(content: Content) -> str:
     environment.globals.update(
         figure=functools.partial(_scores_figure, first=once),
         curve_figure=functools.partial(_curve_figure, first=once),
-        css=Markup((TEMPLATES / "base.css").read_text(encoding="utf-8")),
+        css=Markup((TEMPLATES / "base.css").read_text(encoding="utf-8") + CSS.read_text(encoding="utf-8")),
+        explained=lambda explanation: Markup(explanation_html(explanation, SHOWN)),
     )
     return environment.get_template("report.html.j2").render(content=content, run=content.run)
 
@@ -63,28 +75,9 @@ def markdown_report(content: Content) -> str:
     """Lay out a report as Markdown; text from the data is escaped by the ``md`` filter."""
     environment = _environment(autoescape=False)
     environment.filters["md"] = escape_markdown
-    environment.globals["marked"] = markdown_text
+    environment.globals.update(marked=markdown_text, explained=explanation_markdown)
     text = environment.get_template("report.md.j2").render(content=content, run=content.run)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
-
-
-def escape_markdown(value: Any) -> str:
-    """Escape text so that Markdown shows it as it is: no markup, no HTML, no links, no line breaks."""
-    text = re.sub(r"\s+", " ", visible(str(value)))
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = _MARKDOWN.sub(r"\\\1", text)
-    # Addresses in a text would become links by themselves.
-    return re.sub(r"://|@|(?<=www)\.", lambda match: "".join(f"&#{ord(character)};" for character in match[0]), text, flags=re.IGNORECASE)
-
-
-def markdown_text(example: Mapping[str, Any], largest: float) -> str:
-    """One text of a card, its strongest token in bold."""
-    parts = []
-    for stretch in runs_of_tokens(example, largest):
-        text = escape_markdown(stretch.text)
-        bold = stretch.peak and text.strip()
-        parts.append(f"{' ' if text.startswith(' ') else ''}**{text.strip()}**" if bold else text)
-    return "".join(parts).strip()
 
 
 def _environment(autoescape: bool) -> jinja2.Environment:
@@ -114,6 +107,8 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         version=__version__,
         outcomes=OUTCOMES,
         outcome_pill=OUTCOME_PILLS,
+        example_choice=CHOICE,
+        examples_of=probe_in_words,
     )
     return environment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mosaic_sae.config.schema import SplitSpec
+from mosaic_sae.config.dataset_entry import SplitSpec
 from mosaic_sae.errors import MosaicError, ProbeError
 from mosaic_sae.sources.base import Examples
 from mosaic_sae.sources.domains import domain_splits

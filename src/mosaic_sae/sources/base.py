@@ -64,6 +64,7 @@ class Examples:
         skipped: Rows left out by ``on_bad_rows: skip``.
         provenance: Kind of source, revision or SHA-256, licence, row counts.
         pictures: Picture of each example, None where it has a text only; None for a dataset of texts.
+        numbers: Columns of numbers, float64 [n_rows] each; no text depends on them, so the fingerprint leaves them out.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Examples:
     skipped: list[Skipped]
     provenance: dict[str, Any]
     pictures: list[Picture | None] | None = None
+    numbers: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def modalities(self) -> list[str]:

@@ -47,6 +47,18 @@ def to_texts(cells: list[Any], where: str, class_names: list[str] | None = None)
     return [to_text(cell, where) for cell in cells]
 
 
+def to_numbers(cells: list[Any]) -> list[float | None]:
+    """Turn a column into finite numbers; what is none, or spells none, is None."""
+    found: list[float | None] = []
+    for cell in cells:
+        try:
+            value = float(cell)
+        except (TypeError, ValueError):
+            value = math.nan
+        found.append(value if math.isfinite(value) else None)
+    return found
+
+
 def whole_number_labels(labels: list[str | None]) -> list[str | None]:
     """Strip ".0" from labels read from a file without types, if all of them are spelled as whole numbers."""
     if all(label is None or not label.strip() or _WHOLE.fullmatch(label) for label in labels):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mosaic_sae.config.schema import SplitSpec
+from mosaic_sae.config.dataset_entry import SplitSpec
 from mosaic_sae.errors import ProbeError, nearest
 from mosaic_sae.sources.assign import make_units
 from mosaic_sae.sources.base import Examples

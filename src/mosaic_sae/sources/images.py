@@ -92,8 +92,8 @@ def thumbnail(picture: Picture, side: int = 64) -> str:
     """
     image, file = open_picture(picture), io.BytesIO()
     image.thumbnail((side, side))
-    image.save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    image.save(file, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 @contextlib.contextmanager

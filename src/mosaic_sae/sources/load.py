@@ -6,7 +6,8 @@ import difflib
 import os
 from pathlib import Path
 
-from mosaic_sae.config.schema import DatasetEntry
+from mosaic_sae.config.behaviour import Questions
+from mosaic_sae.config.dataset_entry import DatasetEntry
 from mosaic_sae.errors import SourceError, nearest
 from mosaic_sae.sources.base import Examples, Table
 from mosaic_sae.sources.hub import read_hub
@@ -30,10 +31,15 @@ def load_examples(entry: DatasetEntry, seed: int) -> Examples:
     Raises:
         SourceError: the source or a column is missing, rows are bad and ``on_bad_rows`` is "error", or there is one class only.
     """
-    return make_examples(_read(entry), entry, seed)
+    return make_examples(read_source(entry), entry, seed)
 
 
-def _read(entry: DatasetEntry) -> Table:
+def read_source(entry: DatasetEntry | Questions) -> Table:
+    """Read the table that an entry names.
+
+    Raises:
+        SourceError: there is none, or it cannot be read.
+    """
     if entry.name.startswith(PREFIX):
         _refuse(entry, "a packaged dataset", "config_name", "split", "revision")
         return read_packaged(entry.name.removeprefix(PREFIX))
@@ -57,7 +63,7 @@ def _read(entry: DatasetEntry) -> Table:
     return read_hub(entry.name, entry.config_name or None, entry.split, entry.revision)
 
 
-def _refuse(entry: DatasetEntry, what: str, *keys: str) -> None:
+def _refuse(entry: DatasetEntry | Questions, what: str, *keys: str) -> None:
     for key in keys:
         if value := getattr(entry, key):
             hint = " To use a column that says train or test, name it as split_field." if key == "split" else ""

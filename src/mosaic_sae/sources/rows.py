@@ -7,10 +7,10 @@ import string
 from collections import Counter, defaultdict
 from typing import Any
 
-from mosaic_sae.config.schema import DatasetEntry
+from mosaic_sae.config.dataset_entry import DatasetEntry
 from mosaic_sae.errors import SourceError, nearest
 from mosaic_sae.sources.base import Examples, Skipped, Table, content_fingerprint, row_keys
-from mosaic_sae.sources.cells import is_blank, is_valid_unicode, to_texts, whole_number_labels
+from mosaic_sae.sources.cells import is_blank, is_valid_unicode, to_numbers, to_texts, whole_number_labels
 from mosaic_sae.sources.images import Picture
 from mosaic_sae.sources.picture_cells import to_pictures, unreadable
 from mosaic_sae.sources.sampling import sample_rows
@@ -39,7 +39,7 @@ def make_examples(table: Table, entry: DatasetEntry, seed: int) -> Examples:
     def optional(name: str | None) -> list[str] | None:
         return None if name is None else [cell or "" for cell in column(name)]
 
-    texts = _texts(parts, table.n_rows, column) if parts else [""] * table.n_rows
+    texts = fill_template(parts, table.n_rows, column) if parts else [""] * table.n_rows
     pictures: list[Picture | None] | None = None
     if entry.image_field:
         cells = table.load(entry.image_field)
@@ -52,7 +52,8 @@ def make_examples(table: Table, entry: DatasetEntry, seed: int) -> Examples:
     ids = row_names if entry.id_field is None else [cell or "" for cell in column(entry.id_field)]
 
     broken = unreadable(pictures, entry.name) if pictures else {}
-    bad = _bad_rows(ids, texts, labels, pictures, broken, _empty(entry))
+    numbers_of = {name: to_numbers(table.load(name)) for name in entry.numeric_fields}
+    bad = _bad_rows(ids, texts, labels, numbers_of, pictures, broken, _empty(entry))
     if pictures:
         pictures = [None if row in broken else picture for row, picture in enumerate(pictures)]
     skipped = table.malformed + [Skipped(ids[row] or f"row {row_names[row]}", reason) for row, reason in bad.items()]
@@ -90,8 +91,16 @@ def make_examples(table: Table, entry: DatasetEntry, seed: int) -> Examples:
     shown: list[Picture | None] | None = keep(pictures)
     if shown is not None:  # datasets of texts keep the fingerprints that they had before there were pictures
         hashed["pictures"] = ["" if picture is None else picture.sha256 for picture in shown]
-    mark = content_fingerprint(hashed)
-    return Examples(entry.name, **content, fields=fields, fingerprint=mark, skipped=skipped, provenance=provenance, pictures=shown)
+    return Examples(
+        entry.name,
+        **content,
+        fields=fields,
+        fingerprint=content_fingerprint(hashed),
+        skipped=skipped,
+        provenance=provenance,
+        pictures=shown,
+        numbers={name: keep(cells) for name, cells in numbers_of.items()},
+    )
 
 
 def _template_parts(entry: DatasetEntry) -> list[tuple[str, str | None]]:
@@ -100,9 +109,18 @@ def _template_parts(entry: DatasetEntry) -> list[tuple[str, str | None]]:
         return [("", entry.text_field)]
     if not entry.template:
         return []
-    shown = f"dataset '{entry.name}': template {entry.template!r}"
+    return template_parts(entry.template, f"dataset '{entry.name}'")
+
+
+def template_parts(template: str, where: str) -> list[tuple[str, str | None]]:
+    """Take a template apart: (text before, column) pairs; the column is None after the last one.
+
+    Raises:
+        SourceError: a brace stands alone, a column has a format, or there is no column.
+    """
+    shown = f"{where}: template {template!r}"
     try:
-        parsed = list(string.Formatter().parse(entry.template))
+        parsed = list(string.Formatter().parse(template))
     except ValueError as error:
         raise SourceError(f"{shown}: {error}. Write a column as {{name}}, and a brace itself as {{{{ or }}}}.") from error
     if any(spec or conversion for _, _, spec, conversion in parsed) or any(name == "" for _, name, _, _ in parsed):
@@ -112,7 +130,8 @@ def _template_parts(entry: DatasetEntry) -> list[tuple[str, str | None]]:
     return [(before, name) for before, name, _, _ in parsed]
 
 
-def _texts(parts: list[tuple[str, str | None]], n_rows: int, column: Any) -> list[str]:
+def fill_template(parts: list[tuple[str, str | None]], n_rows: int, column: Any) -> list[str]:
+    """Return the text of each row; ``column`` gives the cells of a named one."""
     filled: list[list[str]] = [[] for _ in range(n_rows)]
     blank = [True] * n_rows
     for before, name in parts:
@@ -131,6 +150,7 @@ def _check_columns(table: Table, entry: DatasetEntry, text_columns: list[str]) -
             key: [getattr(entry, key)] for key in ("image_field", "label_field", "id_field", "group_field", "language_field", "split_field")
         },
         "splits.field": [split.field for split in entry.splits],
+        "numeric_fields": [*entry.numeric_fields],
     }
     problems = [
         f"{key} names '{name}', which is no column.{nearest(name, table.names)}"
@@ -150,7 +170,13 @@ def _empty(entry: DatasetEntry) -> str:
 
 
 def _bad_rows(
-    ids: list[str], texts: list[str], labels: list[str | None], pictures: list[Picture | None] | None, broken: dict[int, str], empty: str
+    ids: list[str],
+    texts: list[str],
+    labels: list[str | None],
+    numbers: dict[str, list[float | None]],
+    pictures: list[Picture | None] | None,
+    broken: dict[int, str],
+    empty: str,
 ) -> dict[int, str]:
     """Return the reason for each bad row; of rows with one id the first good one is good.
 
@@ -169,6 +195,8 @@ def _bad_rows(
             bad[row] = "missing id"
         elif not (is_valid_unicode(text) and is_valid_unicode(label or "") and is_valid_unicode(name)):
             bad[row] = "not valid Unicode"
+        elif lacking := [column for column, cells in numbers.items() if cells[row] is None]:
+            bad[row] = f"no number in '{lacking[0]}'"
         elif name in seen:
             bad[row] = "duplicate id"
         else:

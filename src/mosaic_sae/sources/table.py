@@ -16,6 +16,7 @@ from mosaic_sae.sources.base import Skipped, Table
 
 _BOM = b"\xef\xbb\xbf"
 _LARGEST_CELL = 2**31 - 1
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def read_table(path: Path) -> Table:
@@ -90,6 +91,13 @@ def _read_delimited(path: Path, delimiter: str) -> Table:
         csv.field_size_limit(previous_limit)
     if header is None:
         raise SourceError(f"{path}: the file is empty; expected a header line and rows.")
+    other = next((mark for mark in _DELIMITERS if len(header) == 1 and mark != delimiter and mark in header[0]), None)
+    if other is not None:
+        raise SourceError(
+            f"{path}: the header is one column, {header[0]!r}, and seems to be separated by {_DELIMITERS[other]},"
+            f" not by {_DELIMITERS[delimiter]} as '{path.suffix}' says."
+            " Separate the cells by commas in a .csv file and by tabs in a .tsv file."
+        )
     columns = {name: [row[place] for row in rows] for place, name in enumerate(header)}
     return Table(header, len(rows), columns.__getitem__, typed=False, row_numbers=row_numbers, malformed=malformed)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,17 +89,29 @@ def _with_sorted_header(data: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
+@contextlib.contextmanager
+def open_shard(path: Path) -> Iterator[Any]:
+    """Open a shard to read parts of its arrays.
+
+    Raises:
+        StoreError: the file is missing or is not a whole safetensors file.
+    """
+    try:
+        handle = safe_open(path, framework="numpy")
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"Cannot read the shard {path}: {error}. Run the extraction again; it redoes damaged shards.") from error
+    with handle:
+        yield handle
+
+
 def read_shard(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a shard.
 
     Raises:
         StoreError: the file is missing or is not a whole safetensors file.
     """
-    try:
-        with safe_open(path, framework="numpy") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise StoreError(f"Cannot read the shard {path}: {error}. Run the extraction again; it redoes damaged shards.") from error
+    with open_shard(path) as handle:
+        return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
 
 
 def read_header(path: Path) -> dict[str, str]:
@@ -106,11 +120,8 @@ def read_header(path: Path) -> dict[str, str]:
     Raises:
         StoreError: the file is missing or is not a whole safetensors file.
     """
-    try:
-        with safe_open(path, framework="numpy") as handle:
-            return handle.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise StoreError(f"Cannot read the shard {path}: {error}. Run the extraction again; it redoes damaged shards.") from error
+    with open_shard(path) as handle:
+        return handle.metadata() or {}
 
 
 def shard_is_good(path: Path, start: int, stop: int, fingerprint: str) -> bool:

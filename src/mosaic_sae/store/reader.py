@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mosaic_sae.errors import StoreError
-from mosaic_sae.store.format import TokenLatents, read_manifest, read_shard
+from mosaic_sae.fsio import read_json, write_json
+from mosaic_sae.store.format import TokenLatents, open_shard, read_manifest, read_shard
+
+PIECES = "pieces.json"
 
 
 class Store:
@@ -31,6 +34,17 @@ class Store:
             raise StoreError(f"{folder} is a store of {self.manifest['kind']}, not of {self.kind}.")
         self.fingerprint: str = self.manifest["fingerprint"]
         self.n_rows: int = self.manifest["rows"]
+
+    def shard_of(self, i: int) -> dict[str, Any]:
+        """Return the manifest's entry of the shard that holds example ``i``.
+
+        Raises:
+            StoreError: the store has no such row.
+        """
+        if not 0 <= i < self.n_rows:
+            raise StoreError(f"{self.folder} has the rows 0 to {self.n_rows - 1}; there is no row {i}.")
+        # Shards are cut alike, the last one apart.
+        return self.manifest["shards"][i // self.manifest["shard_rows"]]
 
     def iter_arrays(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """Yield (first row, arrays) per shard, in row order."""
@@ -52,6 +66,28 @@ class LatentStore(Store):
         """Yield (first row, latents) per shard, in row order."""
         for start, arrays in self.iter_arrays():
             yield start, TokenLatents(**arrays, d_sae=self.d_sae)
+
+    def row(self, i: int) -> TokenLatents:
+        """Return the latents of example ``i`` alone; only its own part of one shard is read."""
+        shard = self.shard_of(i)
+        with open_shard(self.folder / shard["file"]) as handle:
+            local = i - shard["start"]
+            first, last = handle.get_slice("row_offsets")[local : local + 2].tolist()
+            offsets = handle.get_slice("token_offsets")[first : last + 1]
+            start, stop = int(offsets[0]), int(offsets[-1])
+            return TokenLatents(
+                row_offsets=np.array([0, last - first]),
+                positions=_part(handle, "positions", first, last),
+                token_offsets=offsets - start,
+                indices=_part(handle, "indices", start, stop),
+                values=_part(handle, "values", start, stop),
+                d_sae=self.d_sae,
+            )
+
+
+def _part(handle: Any, name: str, start: int, stop: int) -> np.ndarray:
+    # safetensors refuses an empty slice at the end of an array.
+    return handle.get_slice(name)[start:stop] if stop > start else handle.get_tensor(name)[:0]
 
 
 class DenseStore(Store):
@@ -92,12 +128,11 @@ class TokenStore(Store):
 
     kind = "tokens"
 
-    def __init__(self, folder: Path, tokenizer: Any = None) -> None:
-        """Open a store of token ids; ``tokenizer`` is needed by ``pieces`` alone."""
+    def __init__(self, folder: Path) -> None:
+        """Open a store of token ids."""
         super().__init__(folder)
-        self._tokenizer = tokenizer
         self._starts = np.array([shard["start"] for shard in self.manifest["shards"]])
-        self._shard = lru_cache(maxsize=4)(lambda number: read_shard(self.folder / self.manifest["shards"][number]["file"]))
+        self._shard = lru_cache(maxsize=16)(lambda number: read_shard(self.folder / self.manifest["shards"][number]["file"]))
 
     def row(self, i: int) -> np.ndarray:
         """Return the int32 token ids of example ``i``."""
@@ -107,8 +142,34 @@ class TokenStore(Store):
         return arrays["token_ids"][arrays["row_offsets"][local] : arrays["row_offsets"][local + 1]]
 
     def pieces(self, i: int) -> list[str]:
-        """Return the tokens of example ``i`` as text, blanks kept. A character cut in two shows as U+FFFD."""
-        return [self._tokenizer.decode([int(token)]) for token in self.row(i)]
+        """Return the tokens of example ``i`` as text, blanks kept. A character cut in two shows as U+FFFD.
+
+        Raises:
+            StoreError: the pieces were never written.
+        """
+        return [self.piece_of[token] for token in self.row(i).tolist()]
+
+    @cached_property
+    def piece_of(self) -> dict[int, str]:
+        """Text of every token id that occurs.
+
+        Raises:
+            StoreError: ``write_pieces`` has not been called for this store.
+        """
+        path = self.folder / PIECES
+        if not path.is_file():
+            raise StoreError(f"{self.folder} has no {PIECES}, the texts of its tokens. Run 'mosaic run' again; it makes them.")
+        return {int(token): piece for token, piece in read_json(path).items()}
+
+    def write_pieces(self, decode: Callable[[list[int]], str]) -> None:
+        """Write the text of every token id that occurs, unless it is there.
+
+        Args:
+            decode: gives the text of a list of token ids; only this needs a tokenizer.
+        """
+        if not (self.folder / PIECES).is_file():
+            ids = np.unique(np.concatenate([np.unique(arrays["token_ids"]) for _, arrays in self.iter_arrays()])).tolist()
+            write_json(self.folder / PIECES, {str(token): decode([token]) for token in ids})
 
     @property
     def truncated(self) -> np.ndarray:

@@ -151,8 +151,9 @@ def _name(row: int, job: TranslationJob, cells: dict[str, list[str]]) -> str:
 def _missing_message(missing: list[dict[str, Any]]) -> str:
     kinds = Counter(one["problem"] for one in missing)
     shown = ", ".join(f"{one['row']} ({one['language']})" for one in missing[:_LISTED])
+    rows = "1 row has" if len(missing) == 1 else f"{len(missing):,} rows have"
     return (
-        f"{len(missing):,} rows have no translation ({'; '.join(f'{kind}: {count:,}' for kind, count in kinds.items())}),"
+        f"{rows} no translation ({'; '.join(f'{kind}: {count:,}' for kind, count in kinds.items())}),"
         f" e.g. {shown}. All others are kept. Mend these, or set on_missing: skip to leave them out and count them."
     )
 

@@ -1,1 +1,13 @@
-"""Pages of the app: each module has a layout function and, where needed, callbacks."""
+"""Pages of the app, in the order of the bar. A new page is one module with a ``PAGE``, and one line in this table."""
+
+from mosaic_sae.app.page import Page
+from mosaic_sae.app.pages import compare, overview, point, run, study, transfer
+
+PAGES: tuple[Page, ...] = (
+    overview.PAGE,
+    compare.PAGE,
+    study.PAGE,
+    transfer.PAGE,
+    run.PAGE,
+    point.PAGE,
+)

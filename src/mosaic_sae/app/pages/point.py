@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from mosaic_sae.app.components import empty_state, facts, interval_table, json_details, note, panel, pill, point_link, said, table
+from mosaic_sae.app.components import empty_state, facts, go, json_details, note, panel, pill, point_link, said, table
 from mosaic_sae.app.data import FoundPoint, Library
 from mosaic_sae.app.deciders_view import latents_panel, tree_panel
 from mosaic_sae.app.evidence_view import POINT_ID
+from mosaic_sae.app.intervals import interval_table
+from mosaic_sae.app.page import Address, Page
+from mosaic_sae.app.probability_view import probability_panel
 from mosaic_sae.explain.cards import visible
 from mosaic_sae.report import names, tables
 from mosaic_sae.report.facts import commit
@@ -22,16 +24,10 @@ MATRIX_CLASSES = 20
 _MOST_MISTAKES = 30
 
 
-def layout(library: Library, fingerprint: str, run_id: str | None = None, shown_class: str | None = None) -> Component:
-    """Lay out the page of a point.
-
-    Args:
-        library: where it is looked up.
-        fingerprint: from the address.
-        run_id: run in which it is compared with others; None = any.
-        shown_class: class whose latents are shown, when there are too many classes to show all.
-    """
-    found = library.find_point(fingerprint, run_id)
+def layout(library: Library, address: Address) -> Component:
+    """Lay out the page of the point whose fingerprint is in the path; ``class`` and ``node`` choose what of it is looked at."""
+    fingerprint = address.rest[0]
+    found = library.find_point(fingerprint, address.run_id)
     if found is None:
         return html.Div([
             empty_state(
@@ -39,7 +35,7 @@ def layout(library: Library, fingerprint: str, run_id: str | None = None, shown_
                 f"No run here has a point with the fingerprint “{visible(fingerprint, 40)}”.",
                 "Its folder may have been moved, or the address is not complete.",
             ),
-            html.P(dcc.Link("All points", href="/")),
+            html.P(go("All points", "/")),
         ])
     point = found.point
     evidence = library.evidence(found.base, point)
@@ -51,8 +47,9 @@ def layout(library: Library, fingerprint: str, run_id: str | None = None, shown_
         _metrics(point),
         _compared(library, found),
         html.Div([_per_class(point), _confusion(point)], className="columns"),
-        latents_panel(found, evidence, shown_class),
-        tree_panel(point, evidence),
+        probability_panel(library.predictions(found.base, found.folder), point["classes"], address),
+        latents_panel(point, evidence, address),
+        tree_panel(point, evidence, address),
         _choice(point),
         _provenance(point),
     ]
@@ -62,13 +59,13 @@ def layout(library: Library, fingerprint: str, run_id: str | None = None, shown_
 def _head(found: FoundPoint) -> Component:
     key = found.point["key"]
     run = found.run
-    home = f"/?{urlencode({'run': run.id})}" if run else "/"
+    home = Address(query={"run": run.id}).link() if run else "/"
     chips = [(name, key[name]) for name in ("model", "layer", "site", "sae", "d_sae") if names.present(key.get(name))]
     settings = f", {pooling}" if (pooling := names.pooling_in_words(key)) else ""
     chosen: list[Any] = [" ", pill("★ CV choice", "accent")] if found.row and found.row["chosen"] else []
     role = names.role_of(key["representation"])
     parts: list[Any] = [
-        html.Nav([dcc.Link("← All points", href=home), " of ", said(run.name, 60) if run else "this folder"], className="muted small"),
+        html.Nav([go("← All points", home), " of ", said(run.name, 60) if run else "this folder"], className="muted small"),
         html.H1([names.method_name(key["representation"], key["classifier"]), settings, *chosen]),
         html.P([
             _ROLES[role],
@@ -205,3 +202,6 @@ def _provenance(point: Mapping[str, Any]) -> Component:
         ("Code", html.Code(commit(provenance.get("git")))),
     ]
     return panel("Provenance", facts(pairs), json_details("Everything recorded", provenance))
+
+
+PAGE = Page("point", "Point", layout, n_parts=1)

@@ -13,9 +13,9 @@ def make_translator(config: LocalTranslator | EndpointTranslator | TableTranslat
 
         return LocalModel(config)
     if isinstance(config, EndpointTranslator):
-        from mosaic_sae.transfer.translators.endpoint import ChatEndpoint
+        from mosaic_sae.transfer.translators.endpoint import ChatTranslator
 
-        return ChatEndpoint(config)
+        return ChatTranslator(config)
     from mosaic_sae.transfer.translators.table import LookUp
 
     return LookUp(config)

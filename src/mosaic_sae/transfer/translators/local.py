@@ -30,10 +30,10 @@ class LocalModel:
 
     def translate(self, items: Sequence[Item], source: str, target: str) -> Iterator[list[Translation]]:
         """Yield the translations of one batch after the other, the longest texts first."""
-        import torch
-
         words = {"source": self._config.codes.get(source, source), "target": self._config.codes.get(target, target)}
         model, tokenizer = self._model(_filled(self._config.model, words))
+        import torch
+
         options = _language_options(tokenizer, words)
         limit = _limit(model, tokenizer)
         rows = [tokenizer(_filled(self._config.prefix, words) + item.text)["input_ids"] for item in items]
@@ -69,12 +69,12 @@ def _filled(text: str, words: dict[str, str]) -> str:
 
 
 def _load(name: str, revision: str | None, device: str) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
-
     local = Path(name).expanduser()
     if not local.is_dir() and name.startswith((".", "/", "~")):
         raise ModelError(f"translator.model '{name}' is no folder. Give a folder in Hugging Face format, or a hub name.")
+    import torch
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
     folder = local if local.is_dir() else snapshot(name, revision, _FILES)
     quiet_transformers()
     try:
