@@ -200,10 +200,10 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)
-    started = time.monotonic()
     fetch(arguments.work)
     model, sae = LanguageModel(), Reconstruction()
     data = read_data(arguments.work, model)
+    started, cpu_started = time.monotonic(), time.process_time()
     if not arguments.evaluate:
         sizes = zip((STAGE_1, STAGE_2), arguments.steps, strict=True)
         stages = tuple(Stage(one.name, n_steps, one.batch_size, one.learning_rate, one.seed) for one, n_steps in sizes)
@@ -211,7 +211,7 @@ def main() -> None:
         about: dict[str, Any] = {
             "steps": arguments.steps,
             "seconds": round(time.monotonic() - started),
-            "cpu_seconds": round(time.process_time()),
+            "cpu_seconds": round(time.process_time() - cpu_started),
         }
         write_adapter(adapter, arguments.out, about)
     found = evaluate(
