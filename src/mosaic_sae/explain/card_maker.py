@@ -115,7 +115,7 @@ class CardMaker:
                 taken.append(row)
         return taken
 
-    def _random(self, peaks: _Peaks, latent: int, seen: set[str]) -> list[Window]:
+    def _random(self, peaks: _Peaks, latent: int, seen: set[tuple[str, str | None]]) -> list[Window]:
         draw = np.random.default_rng([_SEED, latent])
         ascending = peaks.strongest()[::-1]
         bounds = [len(ascending) * band // N_BANDS for band in range(N_BANDS + 1)]
