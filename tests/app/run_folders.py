@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 
 from mosaic_sae import fsio
-from mosaic_sae.explain.counts import token_label
+from mosaic_sae.explain.counts import LatentCounts, token_label
 from mosaic_sae.explain.evidence import VERSION
+from mosaic_sae.explain.latent_table import PointUses, latent_rows, use_rows, write_tables
+from mosaic_sae.explain.rows import Groups
+from mosaic_sae.explain.uses import uses_of
 from mosaic_sae.fingerprint import fingerprint
 from mosaic_sae.report.tables import COLUMNS, mark_chosen, reference_probe
 
@@ -314,6 +318,39 @@ def add_transfer(run: Path, hostile: bool = False) -> pd.DataFrame:
     cells.to_parquet(run / "transfer.parquet")
     pd.DataFrame(shifts).to_parquet(run / "latent_shift.parquet")
     return cells
+
+
+def add_latents(run: Path) -> pd.DataFrame:
+    """Write ``latents.parquet`` and ``latent_uses.parquet`` into a run's folder, from its points and its saved cards; return the former."""
+    frame = pd.read_parquet(run / "results.parquet")
+    latents, uses = [], []
+    for path in sorted((run.parent / "evidence").glob("*.json")):
+        evidence = fsio.read_json(path)
+        points = frame[(frame["dataset"] == evidence["dataset"]) & (frame["representation"] == "sae")]
+        contents = [(fsio.read_json(run.parent / row["path"] / "point.json"), row["chosen"]) for row in points.to_dict("records")]
+        rows = use_rows(path.stem, [PointUses(point, chosen, uses_of(point)) for point, chosen in contents])
+        latents += latent_rows(_Counted(evidence), contents[0][0]["key"], rows, set(map(int, evidence["latents"])))
+        uses += rows
+    write_tables(run, latents, uses)
+    return pd.read_parquet(run / "latents.parquet")
+
+
+class _Counted:
+    """Plays a ``CardMaker`` whose counts are those of saved cards."""
+
+    def __init__(self, evidence):
+        self._cards = evidence["latents"]
+        card = next(iter(self._cards.values()))
+        names = list(card["by_class"])
+        self.classes, self.languages = Groups(names, np.zeros(0), np.array([500] * len(names))), None
+        self.index = SimpleNamespace(n_tokens=17236, n_rows=1815)
+
+    def counts(self, latents):
+        for latent in latents:
+            card = self._cards[str(latent)]
+            counts = np.array([round(500 * share) for share in card["by_class"].values()])
+            tokens = card["n_tokens"] + latent, card["n_examples"]
+            yield LatentCounts(latent, *tokens, counts, np.zeros(0), card["max"] + latent / 100, np.zeros(20), card["top_tokens"])
 
 
 def _settings(row):

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from run_folders import add_transfer, make_run_folder
+from run_folders import add_latents, add_transfer, make_run_folder
 
 pytestmark = pytest.mark.browser
 
@@ -133,8 +133,9 @@ def test_every_page_is_quiet_accessible_and_fits(browser, serve, tmp_path, hosti
     run = make_run_folder(tmp_path / "results", 120, hostile=hostile)
     cells = add_transfer(run, hostile=hostile)
     address = serve(run.parent)
+    store = add_latents(run).iloc[0]["store"]
     where = urlencode({"train": cells["train_domain"].iloc[0], "test": cells["test_domain"].iloc[1]})
-    for page in [*pages_of(run), f"/transfer?{where}"]:
+    for page in [*pages_of(run), f"/transfer?{where}", "/latents", "/latents?q=nothing+of+the+kind", f"/latent/{store}/2207", "/examples"]:
         look(browser, 1200, dark)
         browser.get(address + page)
         wait(browser, "return document.querySelector('#page h1') !== null")
@@ -197,6 +198,59 @@ def test_ticked_points_are_compared_and_the_grid_comes_back_as_it_was(browser, c
     wait(browser, "return document.querySelector('#grid-count').innerText === '6 of 120 points'")
     wait(browser, "return document.querySelector('#grid-compare a')?.innerText === 'Compare 2 points'")
     assert browser.execute_script("return location.search") == state
+    assert_quiet(browser, address)
+
+
+def test_latents_are_searched_and_opened_and_the_address_says_it(browser, calm):
+    from selenium.webdriver.common.keys import Keys
+
+    run, address = calm
+    store = add_latents(run).iloc[0]["store"]
+    look(browser)
+    browser.get(f"{address}/latents?store={store}")
+    n = len(wait(browser, "return [...document.querySelectorAll('table.latents tbody tr')]"))
+    browser.find_element("css selector", "#search-field").send_keys("2207", Keys.ENTER)
+    wait(browser, f"return location.search === '?store={store}&q=2207' && document.querySelectorAll('table.latents tbody tr').length === 1")
+    # The focus stays in the field, which says what is searched.
+    wait(browser, "return document.activeElement.id === 'search-field' && document.activeElement.value === '2207'")
+    click(browser, "table.latents tbody a")
+    wait(browser, f"return location.pathname === '/latent/{store}/2207' && document.querySelector('#page h1').innerText === 'Latent 2207'")
+    click(browser, "#nearest a")
+    wait(browser, "return document.querySelector('#page h1').innerText === 'Latent 77'")
+    browser.back()
+    browser.back()
+    wait(browser, "return document.querySelectorAll('table.latents tbody tr').length === 1")
+    browser.find_element("css selector", "#search-field").send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.BACKSPACE, Keys.ENTER)
+    wait(browser, f"return document.querySelectorAll('table.latents tbody tr').length === {n}")
+    assert_quiet(browser, address)
+
+
+def test_an_example_is_found_explained_and_decided_again(browser, serve, tmp_path):
+    from stored_point import make_point, make_run
+
+    stored = [make_point(tmp_path, "tree", "max", fingerprint="f" * 16), make_point(tmp_path)]
+    address = serve(make_run(stored).parent)
+    example = f"e<{stored[0].split.test[-1]}>"
+    look(browser)
+    browser.get(f"{address}/examples?show=right")
+    wait(browser, "return document.querySelectorAll('table.examples tbody tr').length > 3")
+    browser.find_element("css selector", "#search-field").send_keys("<b>", "\n")
+    wait(browser, "return location.search === '?show=right&q=%3Cb%3E'")
+    browser.get(f"{address}/examples?{urlencode({'id': example})}")
+    wait(browser, "return document.querySelector('#contributions table.parts .chip')")
+    assert serious_findings(browser) == []
+    click(browser, "#contributions table.parts .chip")
+    wait(browser, "return document.querySelector('#without table')")
+    assert "switched off" in browser.find_element("css selector", "#without").text
+    for width in WIDTHS:
+        look(browser, width, dark=True)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert serious_findings(browser) == []
+    browser.back()
+    wait(browser, "return !document.querySelector('#without table')")
+    browser.get(f"{address}/examples?{urlencode({'id': example, 'point': 'f' * 16})}")
+    wait(browser, "return document.querySelectorAll('#path li').length > 1")
+    assert serious_findings(browser) == []
     assert_quiet(browser, address)
 
 
@@ -282,7 +336,7 @@ def test_the_keyboard_is_enough(browser, calm):
 def test_an_empty_folder_is_words(browser, serve, tmp_path):
     (tmp_path / "none").mkdir()
     address = serve(tmp_path / "none")
-    for page in ("/", "/compare", "/study", "/transfer", "/run"):
+    for page in ("/", "/compare", "/latents", f"/latent/{'0' * 16}/1", "/examples", "/study", "/transfer", "/run"):
         browser.get(address + page)
         assert wait(browser, "return document.querySelector('#page h1')?.innerText") == "No runs yet"
         assert serious_findings(browser) == []

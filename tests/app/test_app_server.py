@@ -7,7 +7,7 @@ import time
 
 import pandas as pd
 import pytest
-from run_folders import add_transfer, make_run_folder
+from run_folders import add_latents, add_transfer, make_run_folder
 
 from mosaic_sae.app.factory import create_app
 
@@ -142,6 +142,7 @@ def chosen_points(run):
 
 def test_torch_is_not_imported(run):
     add_transfer(run)
+    store = add_latents(run).iloc[0]["store"]
     script = (
         "import sys, pathlib\n"
         "from mosaic_sae.app.factory import create_app, route\n"
@@ -149,7 +150,8 @@ def test_torch_is_not_imported(run):
         f"folder = pathlib.Path({str(run.parent)!r})\n"
         "create_app([folder]); library = Library([folder]); route(library, '/', '')\n"
         "route(library, '/point/' + library.results(library.run(None)).iloc[0]['fingerprint'], '')\n"
-        "for page in ('study', 'transfer', 'run', 'compare'): route(library, '/' + page, '')\n"
+        "for page in ('study', 'transfer', 'run', 'compare', 'latents'): route(library, '/' + page, '')\n"
+        f"route(library, '/latent/{store}/2207', '')\n"
         f"route(library, '/compare', '?points={chosen_points(run)}')\n"
         "heavy = sorted({'torch', 'transformers', 'sklearn', 'datasets', 'safetensors'} & set(sys.modules))\n"
         "assert not heavy, heavy\n"

@@ -28,7 +28,7 @@ def said(text: Any, limit: int = 120) -> Component:
     return html.Bdi(visible(str(text), limit))
 
 
-def go(children: Any, href: str, current: str | None = None, stays: bool = False, class_name: str = "") -> Component:
+def go(children: Any, href: str, current: str | None = None, stays: bool = False, class_name: str = "", label: str = "") -> Component:
     """A link inside the app; ``assets/navigation.js`` follows it without loading the app again.
 
     Args:
@@ -37,10 +37,13 @@ def go(children: Any, href: str, current: str | None = None, stays: bool = False
         current: "page" or "true" when it leads to what is shown.
         stays: keep the place on the page, for a choice on it.
         class_name: its class.
+        label: its name for those who do not see what is around it.
     """
     attributes: dict[str, Any] = {"data-go": "stay" if stays else "top"}
     if current:
         attributes["aria-current"] = current
+    if label:
+        attributes |= labelled(label)
     return html.A(children, href=href, className=class_name, **attributes)
 
 
@@ -112,6 +115,18 @@ def point_link(fingerprint: str, run_id: str | None, children: Any) -> Component
     """A link to a point's page."""
     query = f"?{urlencode({'run': run_id})}" if run_id else ""
     return go(children, f"/point/{fingerprint}{query}")
+
+
+def latent_address(store: str, latent: int, run_id: str | None) -> str:
+    """The address of a latent's page.
+
+    Args:
+        store: fingerprint of the store of latents.
+        latent: index in the SAE.
+        run_id: the run whose points are listed there.
+    """
+    query = f"?{urlencode({'run': run_id})}" if run_id else ""
+    return f"/latent/{store}/{latent}{query}"
 
 
 def failed_points(failed: Sequence[Failed]) -> Component:

@@ -10,18 +10,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from mosaic_sae import fsio
 from mosaic_sae.errors import StoreError
-from mosaic_sae.explain.cards import evidence_path
-from mosaic_sae.explain.evidence import read_evidence
+from mosaic_sae.explain.cards import Card, Name, Use, card_of, evidence_path
+from mosaic_sae.explain.evidence import LATENTS, USES, read_evidence, searchable, store_paths, uses_of_latent
 from mosaic_sae.explain.names import KINDS, merge_names, names_file, with_names
 from mosaic_sae.report import tables
 from mosaic_sae.report.facts import Failed, failed_points, status_of
 from mosaic_sae.report.transfer import Transfer, transfers
+
+if TYPE_CHECKING:
+    from mosaic_sae.explain.explanation import Explanation
 
 logger = logging.getLogger(__name__)
 
@@ -132,16 +135,96 @@ class Library:
 
     def evidence(self, base: Path, point: Mapping[str, Any]) -> dict[str, Any] | None:
         """Saved cards that belong to a point, with their names; None when none were saved."""
-        path = evidence_path(base, point)
-        evidence = self._read(path, read_evidence) if path else None
-        if evidence is None:
-            return None
-        files = (names_file(base, evidence["sae"], kind) for kind in KINDS)
-        return with_names(evidence, merge_names(self._read(path, fsio.read_json) for path in files if path.is_file()))
+        return self._evidence(base, evidence_path(base, point))
+
+    def cards(self, base: Path, store: str) -> dict[str, Any] | None:
+        """Saved cards of a store of latents, with their names; None when none were saved."""
+        return self._evidence(base, base / "evidence" / f"{store}.json") if FINGERPRINT.fullmatch(store) else None
+
+    def names(self, base: Path, sae: str) -> dict[int, Name]:
+        """Names of an SAE's latents."""
+        files = (names_file(base, sae, kind) for kind in KINDS)
+        return merge_names(self._read(path, fsio.read_json) for path in files if path.is_file())
+
+    def card(self, base: Path, cards: Mapping[str, Any], latent: int) -> Card:
+        """The card of any latent: a saved one, or one made from the stores that the saved cards name.
+
+        Args:
+            base: folder of results.
+            cards: what ``cards`` returned.
+            latent: index in the SAE.
+
+        Raises:
+            StoreError: it was not saved, and the stores are gone or others now.
+        """
+        if (saved := card_of(cards, latent)) is not None:
+            return saved
+        paths = store_paths(cards, base)
+        maker = self._read(paths.latents, lambda _: paths.open(), "maker") if paths.latents.exists() else paths.open()
+        if maker.index.fingerprint != cards["store"]:
+            raise StoreError(f"{paths.latents} holds other latents than those that these results are about.")
+        return {**maker.card(latent), "name": self.names(base, cards["sae"]).get(latent)}
+
+    def latents(self, run: Run) -> pd.DataFrame | None:
+        """``latents.parquet`` of a run, with what is searched in ``words`` (label and tokens, casefolded); None when the run has none.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        return self._table(run.folder, run.folder / LATENTS, searchable)
+
+    def labels(self, run: Run, store: str) -> dict[int, str]:
+        """Names, or else automatic labels, of the latents of a store that are known."""
+        frame, cards = self.latents(run), self.cards(run.base, store)
+        part = None if frame is None else frame[frame["store"] == store]
+        labels = {} if part is None else dict(zip(part["latent"], part["label"], strict=True))
+        if cards is None:
+            return labels
+        labels |= {int(latent): card["label"] for latent, card in cards["latents"].items()}
+        return labels | {latent: name["text"] for latent, name in self.names(run.base, cards["sae"]).items()}
+
+    def uses(self, run: Run, store: str, latent: int) -> list[Use]:
+        """Points of a run that use a latent, the CV-chosen ones first."""
+        table = self._table(run.folder, run.folder / USES)
+        return [] if table is None else uses_of_latent(table, store, latent)
 
     def predictions(self, base: Path, folder: Path) -> pd.DataFrame | None:
         """Test rows of a point: id, unit, label, predicted, and p_<class> for each class; None when they are not there."""
         return self._table(base, folder / "predictions.parquet")
+
+    def example_texts(self, found: FoundPoint) -> pd.DataFrame | None:
+        """``text`` and, where the data names it, ``language`` of a point's examples by id; None where the stores are gone."""
+        path = self._examples(found)
+        return self._read(path, _read_texts, "texts") if path else None
+
+    def picture(self, found: FoundPoint, row: int) -> str | None:
+        """The picture of an example in small, as a data address; None where it has none."""
+        path = self._examples(found)
+        pictures = self._read(path, _read_pictures, "pictures") if path else None
+        return None if pictures is None else pictures.iloc[row]
+
+    def explain(self, found: FoundPoint, example: str, about: str | None) -> Explanation:
+        """Explain the decision of a point on an example.
+
+        Raises:
+            MosaicError: no such example or class, a point that is not on SAE latents, or stores that are gone.
+        """
+        from mosaic_sae.explain.example import explain_example
+
+        return explain_example(found.base, found.folder, example, about)
+
+    def _examples(self, found: FoundPoint) -> Path | None:
+        """The file of a point's examples, which saved cards name; points that have none share those of others on the same data."""
+        own = evidence_path(found.base, found.point)
+        for path in [own] if own else sorted((found.base / "evidence").glob("*.json")):
+            cards = self._read(path, read_evidence)
+            if cards is None or cards["dataset"] != found.point["key"]["dataset"]:
+                continue
+            examples = store_paths(cards, found.base).examples
+            data = found.point.get("provenance", {}).get("dataset", {}).get("fingerprint")
+            if examples.is_file() and (own or examples.stem == f"examples-{data}"):
+                return examples
+        return None
 
     def table(self, run: Run, name: str) -> pd.DataFrame | None:
         """A table in the run's folder, such as ``transfer.parquet``; None when the run has none.
@@ -167,13 +250,17 @@ class Library:
             end = handle.read().decode("utf-8", errors="replace")
         return end if size <= most_bytes else end.partition("\n")[2]
 
-    def _table(self, base: Path, path: Path) -> pd.DataFrame | None:
+    def _evidence(self, base: Path, path: Path | None) -> dict[str, Any] | None:
+        evidence = self._read(path, read_evidence) if path and path.is_file() else None
+        return with_names(evidence, self.names(base, evidence["sae"])) if evidence else None
+
+    def _table(self, base: Path, path: Path, load: Callable[[Path], pd.DataFrame] = pd.read_parquet) -> pd.DataFrame | None:
         # As with points: only files below the folder of results are read.
         path = path.resolve()
         if not path.is_relative_to(base.resolve()) or not path.is_file():
             return None
         try:
-            return self._read(path, pd.read_parquet)
+            return self._read(path, load)
         except (OSError, ValueError) as error:
             raise StoreError(f"{path} cannot be read ({error}). Run the experiment again; finished points are kept.") from error
 
@@ -209,3 +296,18 @@ class Library:
             while len(self._files) > _KEPT_FILES:
                 self._files.popitem(last=False)
         return value
+
+
+def _read_texts(path: Path) -> pd.DataFrame:
+    frame = pd.read_parquet(path, columns=_columns(path, {"id", "text", "language"}))
+    return frame.set_index("id")
+
+
+def _read_pictures(path: Path) -> pd.Series | None:
+    return pd.read_parquet(path, columns=["picture"])["picture"] if _columns(path, {"picture"}) else None
+
+
+def _columns(path: Path, wanted: set[str]) -> list[str]:
+    import pyarrow.parquet as pq
+
+    return [name for name in pq.read_schema(path).names if name in wanted]

@@ -9,7 +9,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from mosaic_sae.app.choices import choices, picked
-from mosaic_sae.app.components import panel, said
+from mosaic_sae.app.components import latent_address, panel, said
 from mosaic_sae.app.evidence_view import latent_details
 from mosaic_sae.app.page import Address
 from mosaic_sae.app.tree_drawing import tree_drawing
@@ -35,6 +35,7 @@ def latents_panel(point: Mapping[str, Any], evidence: Mapping[str, Any] | None, 
     if not lines:
         return None
     classes = list(lines)
+    store = evidence["store"] if evidence else ""
     lead = "Strongest first. A weight belongs to the latent's scaled value. Open a latent to see the tokens and texts it fires on."
     if len(point["classes"]) == 2:
         parts: list[Any] = [
@@ -55,7 +56,16 @@ def latents_panel(point: Mapping[str, Any], evidence: Mapping[str, Any] | None, 
     columns = []
     for number, name in enumerate(classes):
         details = [
-            latent_details(line.latent, line.share, names.signed(line.weight), line.card, str(number), line.weight < 0, is_open=place == 0)
+            latent_details(
+                line.latent,
+                line.share,
+                names.signed(line.weight),
+                line.card,
+                str(number),
+                line.weight < 0,
+                is_open=place == 0,
+                page=latent_address(store, line.latent, address.run_id),
+            )
             for place, line in enumerate(lines[name])
         ]
         columns.append(

@@ -14,10 +14,11 @@ from mosaic_sae.app.data import Library
 from mosaic_sae.app.page import Address
 from mosaic_sae.app.pages import PAGES
 from mosaic_sae.app.shell import BAR_ID, PAGE_ID, TITLED_ID, URL_ID, bar, shell
-from mosaic_sae.explain.cards import visible
+from mosaic_sae.explain.cards import VIEW_CSS, visible
 from mosaic_sae.report.write import TEMPLATES
 
 ASSETS = Path(__file__).parent / "assets"
+_STYLES = (TEMPLATES / "base.css", VIEW_CSS)
 _INDEX = """<!DOCTYPE html>
 <html lang="en">
 <head>{%metas%}<title>{%title%}</title>{%favicon%}<style>BASE_CSS</style>{%css%}</head>
@@ -51,7 +52,7 @@ def create_app(folders: list[Path]) -> Dash:
         title="MOSAIC",
         update_title="",
         assets_folder=str(ASSETS),
-        index_string=_INDEX.replace("BASE_CSS", (TEMPLATES / "base.css").read_text(encoding="utf-8")),
+        index_string=_INDEX.replace("BASE_CSS", "".join(path.read_text(encoding="utf-8") for path in _STYLES)),
         meta_tags=[
             {"name": "viewport", "content": "width=device-width, initial-scale=1"},
             {"name": "color-scheme", "content": "light dark"},

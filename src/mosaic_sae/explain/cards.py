@@ -118,6 +118,8 @@ class LatentCard(TypedDict):
     uses: NotRequired[list[Use]]
 
 
+VIEW_CSS = Path(__file__).with_name("view.css")
+"""Style of explanations and cards, for every page that shows them."""
 Card = LatentCard | Mapping[str, Any]
 _SHOWN = {"\n": "⏎", "\r": "␍", "\t": "⇥"}
 

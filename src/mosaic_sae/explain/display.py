@@ -5,12 +5,10 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-from mosaic_sae.explain.cards import visible
+from mosaic_sae.explain.cards import VIEW_CSS, visible
 from mosaic_sae.explain.explanation import Explanation, LatentPart, Step
 
-CSS = Path(__file__).with_name("view.css")
 SHOWN = 8
 """Latents shown before the rest is summed up."""
 MOST_TOKENS = 400
@@ -24,7 +22,7 @@ def notebook_html(explanation: Explanation) -> str:
 
 def styled(fragment: str) -> str:
     """Put the style of ``mosaic-view`` in front of a fragment."""
-    return f"<style>{CSS.read_text(encoding='utf-8')}</style>{fragment}"
+    return f"<style>{VIEW_CSS.read_text(encoding='utf-8')}</style>{fragment}"
 
 
 def table_html(caption: str, head: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> str:

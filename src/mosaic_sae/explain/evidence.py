@@ -104,3 +104,12 @@ def uses_of_latent(uses: pd.DataFrame, store: str, latent: int) -> list[Use]:
     part = uses[(uses["store"] == store) & (uses["latent"] == latent)].drop(columns=["store", "latent"])
     part = part.sort_values(["chosen", "rank", "fingerprint"], ascending=[False, True, True])
     return part.to_dict("records")  # type: ignore[return-value]
+
+
+def searchable(path: Path) -> pd.DataFrame:
+    """Read ``latents.parquet`` and add ``words``: label and top tokens, casefolded, to search in."""
+    import pandas as pd
+
+    frame = pd.read_parquet(path)
+    shown = zip(frame["label"], frame["top_tokens"], strict=True)
+    return frame.assign(words=[" ".join([label, *tokens]).casefold() for label, tokens in shown])

@@ -12,8 +12,8 @@ import jinja2
 from markupsafe import Markup
 
 from mosaic_sae import __version__, fsio
-from mosaic_sae.explain.cards import quoted, visible
-from mosaic_sae.explain.display import CSS, explanation_html
+from mosaic_sae.explain.cards import VIEW_CSS, quoted, visible
+from mosaic_sae.explain.display import explanation_html
 from mosaic_sae.report import facts, names
 from mosaic_sae.report.content import MOST_TEXTS, Content, Section, gather
 from mosaic_sae.report.domain_words import DOMAIN_WORDS
@@ -65,7 +65,7 @@ def html_report(content: Content) -> str:
     environment.globals.update(
         figure=functools.partial(_scores_figure, first=once),
         curve_figure=functools.partial(_curve_figure, first=once),
-        css=Markup((TEMPLATES / "base.css").read_text(encoding="utf-8") + CSS.read_text(encoding="utf-8")),
+        css=Markup((TEMPLATES / "base.css").read_text(encoding="utf-8") + VIEW_CSS.read_text(encoding="utf-8")),
         explained=lambda explanation: Markup(explanation_html(explanation, SHOWN)),
     )
     return environment.get_template("report.html.j2").render(content=content, run=content.run)

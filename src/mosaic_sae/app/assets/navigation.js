@@ -11,6 +11,35 @@
         });
     }
 
+    function goTo(href) {
+        window.history.pushState({}, '', href);
+        window.dispatchEvent(new CustomEvent('_dashprivate_pushstate'));
+    }
+
+    // What was typed into a search field goes into the address; the list starts again at its first page.
+    function search(field) {
+        const query = new URLSearchParams(window.location.search);
+        const key = field.closest('[data-search]').dataset.search;
+        if (field.value.trim() === (query.get(key) || '')) {
+            return;
+        }
+        query.set(key, field.value.trim());
+        if (!field.value.trim()) {
+            query.delete(key);
+        }
+        query.delete('page');
+        const page = document.getElementById('page');
+        const observer = new MutationObserver(function () {
+            observer.disconnect();
+            const again = page.querySelector('[data-search] input');
+            if (again) {
+                again.focus({ preventScroll: true });
+            }
+        });
+        observer.observe(page, { childList: true });
+        goTo(window.location.pathname + (query.size ? '?' + query : ''));
+    }
+
     function focusWhenDrawn(href, stays) {
         const page = document.getElementById('page');
         const observer = new MutationObserver(function () {
@@ -37,15 +66,23 @@
         closeMenus(null);
         if (link.href !== window.location.href) {
             focusWhenDrawn(link.getAttribute('href'), link.dataset.go === 'stay');
-            window.history.pushState({}, '', link.href);
-            window.dispatchEvent(new CustomEvent('_dashprivate_pushstate'));
+            goTo(link.href);
         }
         if (link.dataset.go === 'top') {
             window.scrollTo(0, 0);
         }
     });
 
+    document.addEventListener('search', function (event) {  // Enter, and the field's own cross
+        if (event.target.closest('[data-search]')) {
+            search(event.target);
+        }
+    }, true);
+
     document.addEventListener('keydown', function (event) {
+        if (event.key === 'Enter' && event.target.closest && event.target.closest('[data-search]')) {
+            search(event.target);
+        }
         const menu = event.key === 'Escape' && event.target.closest ? event.target.closest('details.menu[open]') : null;
         if (menu) {
             menu.open = false;

@@ -59,7 +59,8 @@ def layout(library: Library, address: Address) -> Component:
 def _head(found: FoundPoint) -> Component:
     key = found.point["key"]
     run = found.run
-    home = Address(query={"run": run.id}).link() if run else "/"
+    query = {"run": run.id} if run else {}
+    home = Address(query=query).link()
     chips = [(name, key[name]) for name in ("model", "layer", "site", "sae", "d_sae") if names.present(key.get(name))]
     settings = f", {pooling}" if (pooling := names.pooling_in_words(key)) else ""
     chosen: list[Any] = [" ", pill("★ CV choice", "accent")] if found.row and found.row["chosen"] else []
@@ -73,6 +74,8 @@ def _head(found: FoundPoint) -> Component:
             html.Strong(said(key["dataset"], 80)),
             ", split ",
             html.Strong(said(key["split"], 40)),
+            ". ",
+            go("Its test examples", Address("examples", query=query | {"point": found.point["fingerprint"]}).link()),
         ]),
         html.Ul(
             [html.Li([html.Span(f"{name} ", className="count"), said(value, 80)], className="chip") for name, value in chips],
