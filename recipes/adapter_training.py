@@ -257,13 +257,14 @@ def apply_contrast(learner: Learner, names: Names, contrast: float) -> Learner:
 
 
 def loss_through_model(names: Names, model: LanguageModel, sae: Reconstruction) -> Callable[[Learner, Tensor, Tensor], Tensor]:
-    """Return the second stage's loss: the image tokens' states after block 9 are where those of the name are, and the SAE rebuilds them."""
+    """Return the second stage's loss: the mean state after block 9 finds the name, and the SAE rebuilds each state."""
 
     def loss(learner: Learner, pixels: Tensor, shown: Tensor) -> Tensor:
         inference(learner)  # The statistics of batch normalisation stay those of the first stage.
         states = model.states(learner.adapter(pixels))
         mean = states.mean(1)
-        missed = ((mean - names.means[shown]) / names.space.scale).square().mean()
-        return likeness_loss(names.space.place(mean), names, shown) + missed + 0.5 * sae.fvu(states, names.variance)
+        # Only the batch's mean is pulled to where names are: pulling single states would draw them together, as any regression does.
+        offset = ((mean - names.means[shown]).mean(0) / names.space.scale).square().mean()
+        return likeness_loss(names.space.place(mean), names, shown) + offset + 0.5 * sae.fvu(states, names.variance)
 
     return loss
