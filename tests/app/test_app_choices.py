@@ -47,7 +47,7 @@ def test_the_bar_leads_to_all_pages_of_the_same_run_and_marks_the_current_one(tm
     address = Address("study", query={"run": "one", "split": "random"})
     parts = bar(PAGES, address, library.runs(), library.run("one"))
     links = find(find(parts, "Nav"), "A")
-    assert [text_of(link) for link in links] == ["Overview", "Compare", "Study", "Transfer", "Run"]
+    assert [text_of(link) for link in links] == ["Overview", "Compare", "Latents", "Examples", "Study", "Transfer", "Run"]
     assert [text_of(link) for link in links if getattr(link, "aria-current", None) == "page"] == ["Study"]
     assert all(link.href.endswith("?run=one") for link in links)
     menu = with_class(parts, "run-menu")[0]

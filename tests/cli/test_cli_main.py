@@ -194,7 +194,8 @@ def test_run_experiments_refuses_both_steps_at_once(monkeypatch, capsys):
 def test_app_main_opens_the_results_folder_of_a_config(monkeypatch, tmp_path, stand_in, run_folder):
     opened = []
     stand_in(
-        "mosaic_sae.app.factory", create_app=lambda folders: opened.append(folders) or type("App", (), {"run": lambda *_, **__: None})()
+        "mosaic_sae.app.factory",
+        create_app=lambda folders, live: opened.append(folders) or type("App", (), {"run": lambda *_, **__: None})(),
     )
     (tmp_path / "c.yaml").write_text((ROOT / "conf.yaml").read_text().replace("./output/classifications ", f"{run_folder.parent} "))
     assert _script(monkeypatch, "app/main.py", "--config", "c.yaml", "--port", "18050") == 0

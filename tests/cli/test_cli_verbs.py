@@ -209,7 +209,7 @@ def served(stand_in):
     """What the app was asked to show, and where."""
     calls = []
 
-    def create_app(folders):
+    def create_app(folders, live):
         return SimpleNamespace(run=lambda host, port, debug: calls.append((folders, host, port, debug)))
 
     stand_in("mosaic_sae.app.factory", create_app=create_app)
