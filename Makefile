@@ -40,7 +40,7 @@ app: $(VENV)/installed  ## open the app on the results
 	$(BIN)/python app/main.py
 
 test: $(VENV)/installed-dev  ## set up and run the tests
-	MOSAIC_NO_SKIP=1 $(BIN)/python -m pytest -q -m "not slow and not browser"
+	MOSAIC_NO_SKIP=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not browser" -n 2 --dist loadfile
 
 test-slow: $(VENV)/installed-dev  ## the tests that need minutes
 	MOSAIC_NO_SKIP=1 $(BIN)/python -m pytest -q -m "slow"
