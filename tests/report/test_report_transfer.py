@@ -1,5 +1,6 @@
 """The transfer section from made-up cells: numbers by hand, sentences word for word, hostile names shown as text."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,21 @@ def test_means_heat_map_and_words_by_hand(folder) -> None:
         " In en 0.400 [0.300, 0.500] (TF-IDF 0.200), gap to its own probe −0.200 [−0.250, −0.150]."
         " In fr 0.300 [0.200, 0.400], which has no probe of its own."
     )
+
+
+def test_every_pair_has_its_gap_as_a_bar_and_a_verdict(folder) -> None:
+    page = html_report(Content({"name": "r"}, [], read_transfer(folder(CELLS)), 0))
+    of_sae = page.partition('aria-label="Gaps of SAE (logistic)"')[2].partition("</table>")[0]
+    rows = [re.sub(r"<[^>]*>", " ", row).split() for row in of_sae.split("<tr>")[2:]]
+    # fr has no classifier of its own to be compared with.
+    assert [" ".join(row) for row in rows] == [
+        "de , en 0.400 −0.200 [−0.250, −0.150] clear loss",
+        "en , de 0.500 −0.020 [−0.070, 0.030] no clear difference",
+    ]
+    assert re.findall(r'class="bar( negative)?" style="width: 8rem"><i style="--a:(\d+)"', of_sae) == [
+        (" negative", "20"),
+        (" negative", "2"),
+    ]
 
 
 def test_many_languages_are_summed_up_and_the_better_classifier_by_cv_speaks(folder) -> None:
