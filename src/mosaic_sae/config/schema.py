@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -246,8 +246,24 @@ class ModelPair(Block):
 class Transfer(Block):
     """Transfer that needs more than the splits of a dataset."""
 
+    by: Literal["language", "modality"] | None = None
+    """Gives every dataset that names the columns for it a split of this kind, if it has none; as ``splits: [{kind: language}]`` does,
+    where languages, sizes and shares can be set."""
     models: list[ModelPair] = []
     """Pairs of models, such as a base model and its instruct version."""
+
+
+_COLUMN_OF = {"language": "language_field", "modality": "image_field"}
+
+
+def _with_split(entry: Any, by: str) -> Any:
+    """Add a split of kind ``by`` to a dataset's keys as they were written, if it has the column and no such split."""
+    if not isinstance(entry, dict) or not entry.get(_COLUMN_OF[by]):
+        return entry
+    splits = entry.get("splits") or []
+    if not isinstance(splits, list) or any(isinstance(split, dict) and split.get("kind") == by for split in splits):
+        return entry
+    return {**entry, "splits": [*splits, {"kind": by}]}
 
 
 class Experiment(Block):
@@ -308,6 +324,23 @@ class Experiment(Block):
     def _columns_are_there(self) -> Experiment:
         if "columns" in self.classification_params.baselines and not any(entry.numeric_fields for entry in self.datasets):
             raise ValueError("classification_params.baselines: columns needs numeric_fields in a dataset: the columns of numbers to use")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _splits_of_transfer(cls, data: Any) -> Any:
+        # Only what has the right form is looked at; the rest is reported by the fields themselves.
+        transfer, datasets = (data.get("transfer"), data.get("datasets")) if isinstance(data, dict) else (None, None)
+        by = transfer.get("by") if isinstance(transfer, dict) else None
+        if by not in _COLUMN_OF or not isinstance(datasets, list):
+            return data
+        return {**data, "datasets": [_with_split(entry, by) for entry in datasets]}
+
+    @model_validator(mode="after")
+    def _transfer_has_data(self) -> Experiment:
+        by = self.transfer.by
+        if by and not any(split.kind == by for entry in self.datasets for split in entry.splits):
+            raise ValueError(f"transfer.by: {by} needs a dataset that names {_COLUMN_OF[by]}, the column to go by")
         return self
 
     @model_validator(mode="after")
