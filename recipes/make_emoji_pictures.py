@@ -22,8 +22,9 @@ import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
 from make_data import TEST_SHARE, share
-from make_emoji_names import CLDR, GROUPS, Archive, emoji_rows, main
+from make_emoji_names import CLDR, GROUPS, Archive, emoji_rows
 from PIL import Image
+from shipped_files import make_or_check
 
 from mosaic_sae.fsio import sha256_file, write_json, write_text, write_with
 from mosaic_sae.sources.images import Picture, open_picture
@@ -148,4 +149,4 @@ def write(folder: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(__doc__, (CLDR, GROUPS, PICTURES), write)
+    make_or_check(__doc__, (CLDR, GROUPS, PICTURES), write)

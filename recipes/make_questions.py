@@ -10,21 +10,20 @@ The bytes of a parquet file depend on the pyarrow version, which the card record
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import tarfile
-import tempfile
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from make_data import OUT, TEST_SHARE, clean, share
+from make_data import TEST_SHARE, clean, share
+from shipped_files import make_or_check
 
 from mosaic_sae.fsio import sha256_file, write_json, write_text, write_with
 from mosaic_sae.sources.units import normal_text
@@ -249,27 +248,5 @@ def _counted(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the dataset, or check that it comes out as shipped."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder with the downloads")
-    parser.add_argument("--check", action="store_true", help="compare with the shipped files instead of writing")
-    given = parser.parse_args(arguments)
-    for package in (PLACES, WORDS):
-        path = given.folder / package.file
-        if not path.exists():
-            raise SystemExit(f"{path} is missing; download it with: {package.fetch}")
-        if (found := sha256_file(path)) != package.sha256:
-            raise SystemExit(f"{path}: SHA-256 is {found}, expected {package.sha256}")
-    with tempfile.TemporaryDirectory() as temporary:
-        out = Path(temporary) if given.check else OUT
-        write(given.folder, out)
-        if given.check:
-            different = [file.name for file in sorted(out.iterdir()) if file.read_bytes() != (OUT / file.name).read_bytes()]
-            if different:
-                raise SystemExit(f"not as shipped: {', '.join(different)} (the card names the pyarrow to use; here {pa.__version__})")
-            print("all files are as shipped")
-
-
 if __name__ == "__main__":
-    main()
+    make_or_check(__doc__, (PLACES, WORDS), write)

@@ -21,7 +21,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(RECIPES))
-    for name in ("make_data", "make_emoji_names"):
+    for name in ("make_data", "shipped_files", "make_emoji_names"):
         spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, name, module)  # dataclasses look their module up
